@@ -1,0 +1,61 @@
+# Every command a contributor needs. `make help` prints this list.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+# The pinned Node 24 comes from the npm package `node`; the machine only has to bring npm.
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+
+MANIFESTS ?= examples/quickstart
+INSTALLED := node_modules/.installed
+
+.PHONY: help
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}'
+
+$(INSTALLED): package.json package-lock.json
+	@command -v npm >/dev/null || { echo 'hublet: npm is needed (any version from 10 on): it brings Node 24 and everything else' >&2; exit 1; }
+	@npm ci --loglevel=error
+	@touch $@
+
+.PHONY: install
+install: $(INSTALLED) ## install the pinned Node and the libraries into node_modules
+
+.PHONY: run
+run: $(INSTALLED) ## start the hubs of MANIFESTS (default examples/quickstart) on this machine, no cluster needed
+	@exec node cli/main.ts dev -f $(MANIFESTS)
+
+.PHONY: lint
+lint: $(INSTALLED) ## check style and correctness rules, and formatting
+	@biome check --error-on-warnings .
+
+.PHONY: fmt
+fmt: $(INSTALLED) ## format and fix what can be fixed
+	@biome check --write .
+
+.PHONY: types
+types: $(INSTALLED) ## type-check everything
+	@tsc
+
+.PHONY: generate
+generate: $(INSTALLED) ## write the CRDs and the field tables from crds/
+	@node crds/generate.ts
+
+.PHONY: verify
+verify: $(INSTALLED) ## fail when a generated file is not what crds/ says
+	@node crds/generate.ts --check
+
+.PHONY: test-tools
+test-tools:
+	@scripts/test-tools.sh
+
+.PHONY: unit
+unit: $(INSTALLED) ## the tests that start no other program
+	@node node_modules/vitest/vitest.mjs run --project unit
+
+.PHONY: test
+test: $(INSTALLED) test-tools lint types verify ## everything: lint, types, drift and all tests (installs the real clients it needs)
+	@node node_modules/vitest/vitest.mjs run
+
+.PHONY: bench
+bench: $(INSTALLED) test-tools ## side-by-side figures against mosquitto on this machine
+	@node bench/run.ts

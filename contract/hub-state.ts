@@ -1,0 +1,142 @@
+/**
+ * What a broker knows about its hub. Compiled from the custom resources by `operator/compile`, read by
+ * `broker`. Everything in here may be stored in Redis: no private key and no secret value, only verifiers.
+ */
+
+import type { Static } from 'typebox'
+import { Type } from 'typebox'
+
+/** Rises when an older broker could misread a newer state; a broker refuses a version it does not know. */
+export const HUB_STATE_VERSION = 1
+
+const Literals = <const T extends readonly string[]>(values: T) =>
+  Type.Unsafe<T[number]>({ type: 'string', enum: [...values] })
+
+/** One direction of a device's message filter. Topics are MQTT filters with every template already expanded. */
+export const FilterRule = Type.Object({
+  policy: Literals(['Accept', 'Reject']),
+  topics: Type.Array(Type.String()),
+})
+export type FilterRule = Static<typeof FilterRule>
+
+export const RevokedFingerprint = Type.Object({
+  fingerprint: Type.String(),
+  /** The certificate's own notAfter, RFC 3339: after it the date check refuses it anyway. */
+  until: Type.String(),
+})
+export type RevokedFingerprint = Static<typeof RevokedFingerprint>
+
+export const DeviceRecord = Type.Object({
+  /** The device id (UUID): the credential on links without a client certificate, and the key of sessions. */
+  id: Type.String(),
+  /** The CN of its certificates; unique per hub. */
+  name: Type.String(),
+  enabled: Type.Boolean(),
+  /** Everything this device ever had is refused, whatever the other fields say. */
+  revoked: Type.Boolean(),
+  allowInsecure: Type.Boolean(),
+  allowMultipleConnections: Type.Boolean(),
+  filters: Type.Object({ publish: FilterRule, subscribe: FilterRule }),
+  /** Filter entries whose template could not be expanded. That direction is closed (Accept, no topics). */
+  templateErrors: Type.Array(Type.String()),
+  certificate: Type.Object({
+    /** Managed and Provided match by fingerprint; HubCA by chain and CN (design §3). */
+    source: Literals(['Managed', 'Provided', 'HubCA', 'None']),
+    /** SHA-256 of the DER, 64 lower-case hex digits; several while a rotation overlaps. */
+    fingerprints: Type.Array(Type.String()),
+  }),
+  revokedFingerprints: Type.Array(RevokedFingerprint),
+  /** `scrypt$N$r$p$salt$hash` (base64url), asked for on links without a client certificate. */
+  passwordVerifier: Type.Optional(Type.String()),
+})
+export type DeviceRecord = Static<typeof DeviceRecord>
+
+/** A token network. MQTT and WebSocket need no record: they exist on every hub. */
+export const NetworkRecord = Type.Object({
+  id: Type.String(),
+  name: Type.String(),
+  type: Literals(['REST', 'Sigfox']),
+  /** Without leading or trailing slash; empty: the whole topic space. */
+  topicPrefix: Type.String(),
+  /** SHA-256 of the token, 64 lower-case hex digits. */
+  tokenSha256: Type.String(),
+})
+export type NetworkRecord = Static<typeof NetworkRecord>
+
+/** Grows with the routes issue; a broker needs no more than this to append matched messages. */
+export const RouteRecord = Type.Object({
+  id: Type.String(),
+  name: Type.String(),
+  topic: Type.String(),
+  enabled: Type.Boolean(),
+})
+export type RouteRecord = Static<typeof RouteRecord>
+
+/** Every bound of a hub. Zero means "no bound" only where the comment says so. */
+export const HubLimits = Type.Object({
+  /** Bytes of a payload; a larger one is refused with `PAYLOAD_TOO_LARGE` and the link is closed. */
+  payloadBytes: Type.Integer(),
+  devices: Type.Integer(),
+  /** Live connections of the hub. */
+  connections: Type.Integer(),
+  /** Sockets that have not finished CONNECT; beyond it the one that has waited longest is dropped. */
+  pendingConnections: Type.Integer(),
+  /** New connections a second over the whole hub; 0: no bound. */
+  connectsPerSecond: Type.Integer(),
+  /** PUBLISH packets a second for one device; reading from the link pauses above it; 0: no bound. */
+  messagesPerSecond: Type.Integer(),
+  /** Messages waiting for one session. */
+  queueMessages: Type.Integer(),
+  /** Bytes waiting for one session (queue and socket); a reader slower than that is cut off. */
+  queueBytes: Type.Integer(),
+  queueOverflow: Literals(['DropOldest', 'DropNewest']),
+  /** Unacknowledged QoS 1/2 messages in flight to one session. */
+  inflight: Type.Integer(),
+  /** Stored sessions (offline or not) of one device; the one longest offline makes room. */
+  sessionsPerDevice: Type.Integer(),
+  subscriptionsPerSession: Type.Integer(),
+  retainedMessages: Type.Integer(),
+  retainedBytes: Type.Integer(),
+  /** Events a second on the events topic; what is over is counted and summed up. */
+  eventsPerSecond: Type.Integer(),
+})
+export type HubLimits = Static<typeof HubLimits>
+
+export const HubRecord = Type.Object({
+  uid: Type.String(),
+  name: Type.String(),
+  namespace: Type.String(),
+  enabled: Type.Boolean(),
+  events: Type.Object({ enabled: Type.Boolean(), topicPrefix: Type.String() }),
+  limits: HubLimits,
+  messaging: Type.Object({
+    retained: Type.Boolean(),
+    maxQoS: Type.Union([Type.Literal(0), Type.Literal(1), Type.Literal(2)]),
+    persistentSessions: Type.Boolean(),
+    /** Seconds after which an offline session is forgotten. */
+    sessionExpirySeconds: Type.Integer(),
+  }),
+  deviceTrust: Type.Object({
+    mode: Literals(['Managed', 'HubCA']),
+    /** PEM certificates that OpenSSL verifies client chains against; public, no key. */
+    caCertificates: Type.Array(Type.String()),
+  }),
+})
+export type HubRecord = Static<typeof HubRecord>
+
+export const HubState = Type.Object({
+  version: Type.Literal(HUB_STATE_VERSION),
+  hub: HubRecord,
+  devices: Type.Array(DeviceRecord),
+  networks: Type.Array(NetworkRecord),
+  routes: Type.Array(RouteRecord),
+})
+export type HubState = Static<typeof HubState>
+
+/** A certificate and key that a listener presents. Never part of HubState: it holds a private key. */
+export interface ServerCredentials {
+  /** PEM, leaf first. */
+  certificateChain: string
+  /** PEM, PKCS #8. */
+  privateKey: string
+}
