@@ -1,0 +1,162 @@
+/** The destinations of a Route (spec §4.2–4.4, §6.2): one block each. */
+import { Type } from 'typebox'
+import { Block, Choice, exactlyOneOf, Flag, List, Text, Whole } from './fields.ts'
+import { SecretKeyRef, SecretRef } from './meta.ts'
+
+// No user info: credentials belong in a Secret, and a spec is readable by many.
+const HTTP_URL_PATTERN = '^https?://[^/?#@\\s]+([/?#]\\S*)?$'
+
+const httpUrl = (description: string) =>
+  Text({ description, minLength: 8, maxLength: 2048, pattern: HTTP_URL_PATTERN })
+
+const caSecretRef = Type.Optional(
+  SecretKeyRef("CA certificates (PEM) to check the server with; the system's when left out.", 'ca.crt'),
+)
+
+export const s3 = Block(
+  {
+    endpoint: Type.Optional(httpUrl("URL of an S3-compatible service; AWS' for the region when left out.")),
+    region: Text({ default: 'us-east-1', description: 'Region of the bucket.', minLength: 1, maxLength: 64 }),
+    bucket: Text({
+      description: 'The bucket; it must exist.',
+      minLength: 3,
+      maxLength: 63,
+      pattern: '^[a-z0-9][a-z0-9.-]*[a-z0-9]$',
+    }),
+    prefix: Text({
+      default: '',
+      description: 'Begins every key; a slash is put between it and the topic.',
+      maxLength: 512,
+    }),
+    strategy: Choice(['PerTopic', 'PerMessage'], {
+      default: 'PerTopic',
+      description:
+        'PerTopic: <prefix>/<topic>, the last message wins. PerMessage: <prefix>/<topic>/<time of arrival>.',
+    }),
+    forcePathStyle: Flag({
+      default: false,
+      description: 'Whether the bucket is in the path of the URL and not in the host name.',
+    }),
+    credentialsSecretRef: Type.Optional(
+      SecretRef(
+        'Secret with accessKeyId, secretAccessKey and optionally sessionToken. Anonymous when left out.',
+      ),
+    ),
+    caSecretRef,
+  },
+  { description: 'Each message becomes an object in an S3 bucket.' },
+)
+
+export const database = Block(
+  {
+    engine: Choice(['PostgreSQL', 'MySQL'], { default: 'PostgreSQL', description: 'Kind of the database.' }),
+    host: Text({
+      description: 'Host name or address of the server.',
+      minLength: 1,
+      maxLength: 253,
+      pattern: '^[0-9A-Za-z.:-]+$',
+    }),
+    port: Type.Optional(
+      Whole({ minimum: 1, maximum: 65535, description: 'Port; 5432 or 3306 by engine when left out.' }),
+    ),
+    database: Text({ description: 'Name of the database.', minLength: 1, maxLength: 128 }),
+    credentialsSecretRef: SecretRef('Secret with username and password (kubernetes.io/basic-auth).'),
+    query: Text({
+      description:
+        'SQL run once per message. $TOPIC, $PAYLOAD and $ID are parameters of a prepared statement: never put ' +
+        'them in quotes.',
+      minLength: 1,
+      maxLength: 16384,
+      rules: [{ rule: "self.matches('\\\\S')", message: 'must not be blank' }],
+    }),
+    tls: Block(
+      {
+        mode: Choice(['VerifyFull', 'Require', 'Disable'], {
+          default: 'VerifyFull',
+          description: 'VerifyFull checks certificate and name, Require only encrypts, Disable does neither.',
+        }),
+        caSecretRef,
+      },
+      { default: {}, description: 'Encryption of the connection.' },
+    ),
+    poolSize: Whole({
+      default: 4,
+      minimum: 1,
+      maximum: 64,
+      description: 'Connections of one sidecar to the server.',
+    }),
+  },
+  { description: 'Each message runs a query on a database.' },
+)
+
+const header = Block(
+  {
+    name: Text({
+      description: 'Name of the header.',
+      minLength: 1,
+      maxLength: 128,
+      pattern: "^[0-9A-Za-z!#$%&'*+.^_`|~-]+$",
+      rules: [
+        {
+          rule: "!self.matches('^(?i:host|content-length|transfer-encoding|connection|x-mqtt-topic|x-mqtt-retain)$')",
+          message: 'this header is set by the route itself',
+        },
+      ],
+    }),
+    value: Type.Optional(
+      Text({ description: 'The value.', maxLength: 4096, pattern: '^[\\t\\x20-\\x7e]*$' }),
+    ),
+    secretKeyRef: Type.Optional(SecretKeyRef('A value that is secret.', 'value')),
+  },
+  { description: 'One header.', rules: [exactlyOneOf(['value', 'secretKeyRef'])] },
+)
+
+export const rest = Block(
+  {
+    method: Choice(['GET', 'POST', 'PUT', 'PATCH', 'DELETE'], {
+      default: 'POST',
+      description: 'Method of the request; the payload is its body.',
+    }),
+    url: httpUrl('http or https URL without user info.'),
+    headers: List(header, {
+      default: [],
+      maxItems: 32,
+      mapKeys: ['name'],
+      description: 'Headers beside X-Mqtt-Topic and X-Mqtt-Retain, which every request carries.',
+    }),
+    publishReply: Flag({
+      default: true,
+      description:
+        'Whether the body of a 2xx answer with the header X-Mqtt-Topic is published on that topic. Loops are ' +
+        'yours to avoid.',
+    }),
+    caSecretRef,
+  },
+  { description: 'Each message becomes an HTTP request.' },
+)
+
+export const ifttt = Block(
+  {
+    event: Text({
+      description: 'Name of the Webhooks event.',
+      minLength: 1,
+      maxLength: 128,
+      pattern: '^[0-9A-Za-z_-]+$',
+    }),
+    keySecretRef: SecretKeyRef('The Webhooks key.', 'key'),
+    format: Choice(['Values', 'JSON'], {
+      default: 'Values',
+      description:
+        'Values: value1 is the topic, value2 the payload as text, value3 the time. JSON: the payload itself, ' +
+        'which must be JSON.',
+    }),
+    baseUrl: Text({
+      default: 'https://maker.ifttt.com',
+      description: 'Where the Webhooks service is.',
+      minLength: 8,
+      maxLength: 2048,
+      pattern: HTTP_URL_PATTERN,
+    }),
+  },
+  { description: 'Each message triggers an IFTTT Webhooks event.' },
+)
