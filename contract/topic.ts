@@ -3,8 +3,8 @@
  * topic (device filters, subscriptions, routes, networks, validation) goes through this file, so there is one
  * reading of the wildcards. Topics that start with `$` are hidden from filters that start with a wildcard.
  *
- * `matches`, `covers` and `overlaps` run per message or per SUBSCRIBE: they walk both strings once, allocate
- * nothing, and expect valid input (`topicFault` / `filterFault` answered undefined); anything else gets an
+ * `matches` runs per message: it walks both strings once and allocates nothing. It, `covers` and `overlaps`
+ * expect valid input (`topicFault` / `filterFault` answered undefined); anything else gets an
  * answer without meaning, never an exception.
  */
 
@@ -67,21 +67,16 @@ export function hasWildcard(filter: string): boolean {
 
 /** Does `filter` match `topic`? Neither is a shared subscription: ask with its inner filter. */
 export function matches(filter: string, topic: string): boolean {
-  if (topic.charCodeAt(0) === DOLLAR && startsWithWildcard(filter)) return false
+  if (isHiddenFrom(filter, topic)) return false
   let f = 0
   let t = 0
   for (;;) {
-    const first = f < filter.length ? filter.charCodeAt(f) : 0
+    const first = filter.charCodeAt(f)
     if (first === HASH) return true
-    if (first === PLUS) {
-      f += 1
-      t = levelEnd(topic, t)
-    } else {
-      const length = equalLevel(filter, f, topic, t)
-      if (length < 0) return false
-      f += length
-      t += length
-    }
+    const length = first === PLUS ? levelLength(topic, t) : equalLevel(filter, f, topic, t)
+    if (length < 0) return false
+    f += first === PLUS ? 1 : length
+    t += length
     if (t === topic.length) return f === filter.length || isOpenTail(filter, f)
     if (f === filter.length) return false
     f += 1
@@ -94,48 +89,23 @@ export function matches(filter: string, topic: string): boolean {
  * `$hub/#`, and `+/#` covers `#`.
  */
 export function covers(filter: string, other: string): boolean {
-  if (other.charCodeAt(0) === DOLLAR && startsWithWildcard(filter)) return false
-  let f = 0
-  let o = 0
-  for (;;) {
-    const first = f < filter.length ? filter.charCodeAt(f) : 0
-    if (first === HASH) return true
-    if (o < other.length && other.charCodeAt(o) === HASH) return coversOpen(filter, f, o)
-    if (first === PLUS) {
-      f += 1
-      o = levelEnd(other, o)
-    } else {
-      const length = equalLevel(filter, f, other, o)
-      if (length < 0) return false
-      f += length
-      o += length
-    }
-    if (o === other.length) return f === filter.length || isOpenTail(filter, f)
-    if (f === filter.length) return false
-    f += 1
-    o += 1
-  }
+  // Read as a topic, a `+` in `other` is a level that only `+` and `#` take: just what covering it needs.
+  if (!other.endsWith('#')) return matches(filter, other)
+  return filter.endsWith('#') && matches(filter, shortestMatch(other))
 }
 
 /** Is there a topic that both filters match? Exact, `$` rule included. */
 export function overlaps(a: string, b: string): boolean {
-  if (a.charCodeAt(0) === DOLLAR && startsWithWildcard(b)) return false
-  if (b.charCodeAt(0) === DOLLAR && startsWithWildcard(a)) return false
+  if (isHiddenFrom(a, b) || isHiddenFrom(b, a)) return false
   let i = 0
   let j = 0
   for (;;) {
-    const firstA = i < a.length ? a.charCodeAt(i) : 0
-    const firstB = j < b.length ? b.charCodeAt(j) : 0
+    const firstA = a.charCodeAt(i)
+    const firstB = b.charCodeAt(j)
     if (firstA === HASH || firstB === HASH) return true
-    if (firstA === PLUS || firstB === PLUS) {
-      i = levelEnd(a, i)
-      j = levelEnd(b, j)
-    } else {
-      const length = equalLevel(a, i, b, j)
-      if (length < 0) return false
-      i += length
-      j += length
-    }
+    if (firstA !== PLUS && firstB !== PLUS && equalLevel(a, i, b, j) < 0) return false
+    i += levelLength(a, i)
+    j += levelLength(b, j)
     if (i === a.length) return j === b.length || endsInParent(b, j)
     if (j === b.length) return endsInParent(a, i)
     i += 1
@@ -143,14 +113,16 @@ export function overlaps(a: string, b: string): boolean {
   }
 }
 
-function startsWithWildcard(filter: string): boolean {
+/** §4.7.2: a filter that starts with a wildcard never sees what starts with `$`. */
+function isHiddenFrom(filter: string, subject: string): boolean {
+  if (subject.charCodeAt(0) !== DOLLAR) return false
   const first = filter.charCodeAt(0)
   return first === PLUS || first === HASH
 }
 
-function levelEnd(text: string, from: number): number {
+function levelLength(text: string, from: number): number {
   const slash = text.indexOf('/', from)
-  return slash < 0 ? text.length : slash
+  return (slash < 0 ? text.length : slash) - from
 }
 
 /** Length of the level that starts at `i` in `a` and at `j` in `b` when both are the same text, else -1. */
@@ -169,11 +141,13 @@ function isOpenTail(filter: string, at: number): boolean {
 }
 
 /**
- * `other` has its `#` at `o` and `filter`, at the same level, has none: it misses the parent of the `#`.
- * Two filters have no such parent, `#` and `/#` (a topic is never empty), so `+/#` does as well as `#` there.
+ * The least that a filter with `#` matches, `+` standing for any level: what covers it, and is open itself,
+ * covers all. It is the parent of the `#`, except where there is none, as a topic is never empty.
  */
-function coversOpen(filter: string, f: number, o: number): boolean {
-  return o <= 1 && f + 3 === filter.length && filter.endsWith('+/#')
+function shortestMatch(filter: string): string {
+  if (filter === '#') return '+'
+  if (filter === '/#') return '/+'
+  return filter.slice(0, -2)
 }
 
 /** The one common topic would be the parent of the `#`; the parent of `/#` is the empty topic, which is none. */
