@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# Makes sure the real programs that the tests and benchmarks drive are on this machine. Installs what is
+# missing where that can be done without asking (apt-get as root or by `sudo -n`), otherwise says per system
+# what to install and fails. Does nothing, quickly, when everything is there.
+set -euo pipefail
+
+# Debian keeps the mosquitto broker in sbin, which a plain user's PATH leaves out.
+PATH="$PATH:/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin"
+
+readonly TOOLS=(mosquitto_pub mosquitto_sub mosquitto openssl curl)
+readonly POLICY=/usr/sbin/policy-rc.d
+
+missing_tools() {
+  local tool
+  for tool in "${TOOLS[@]}"; do
+    command -v "$tool" >/dev/null || echo "$tool"
+  done
+}
+
+# package_of <manager> <tool>
+package_of() {
+  case "$1:$2" in
+    apt:mosquitto_* | apk:mosquitto_*) echo mosquitto-clients ;;
+    *:mosquitto*) echo mosquitto ;;
+    *) echo "$2" ;;
+  esac
+}
+
+packages_for() {
+  local manager=$1 tool
+  for tool in "${@:2}"; do package_of "$manager" "$tool"; done | sort -u | paste -sd ' ' -
+}
+
+explain() {
+  {
+    echo "hublet: the tests need these programs, which are missing here: $*"
+    echo 'Install them with the line for your system, then run this again:'
+    echo "  Debian, Ubuntu   sudo apt-get install $(packages_for apt "$@")"
+    echo "  Fedora, RHEL     sudo dnf install $(packages_for dnf "$@")"
+    echo "  Alpine           sudo apk add $(packages_for apk "$@")"
+    echo "  macOS            brew install $(packages_for brew "$@")"
+    echo 'The tests start their own programs: a mosquitto service that the package started is not needed.'
+  } >&2
+}
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+
+can_be_root() {
+  [ "$(id -u)" = 0 ] || { command -v sudo >/dev/null && sudo -n true 2>/dev/null; }
+}
+
+# The package starts a broker on port 1883 by itself, which would stand in the way of `make run`. A
+# policy-rc.d that answers 101 is how Debian lets an administrator forbid that while packages are set up.
+install_by_apt() {
+  if [ ! -e "$POLICY" ]; then
+    trap 'as_root rm -f "$POLICY"' EXIT
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$POLICY" >/dev/null || return 1
+    as_root chmod 755 "$POLICY" || return 1
+  fi
+  # A list that cannot be refreshed may still name packages that can be had.
+  as_root apt-get update -qq || true
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+# Only a service that this script's own installation brought is switched off for the next boot too.
+keep_service_off() {
+  if [ -d /run/systemd/system ]; then
+    as_root systemctl disable --now mosquitto.service >/dev/null 2>&1 || true
+  fi
+}
+
+main() {
+  local missing packages
+  # Word splitting is wanted: no name has a space, and the bash of macOS has no mapfile.
+  # shellcheck disable=SC2207
+  missing=($(missing_tools))
+  [ "${#missing[@]}" -gt 0 ] || return 0
+
+  if ! command -v apt-get >/dev/null || ! can_be_root; then
+    explain "${missing[@]}"
+    return 1
+  fi
+  read -ra packages <<<"$(packages_for apt "${missing[@]}")"
+  echo "hublet: installing ${packages[*]}"
+  if ! install_by_apt "${packages[@]}"; then
+    explain "${missing[@]}"
+    return 1
+  fi
+  case " ${packages[*]} " in *' mosquitto '*) keep_service_off ;; esac
+
+  # shellcheck disable=SC2207
+  missing=($(missing_tools))
+  if [ "${#missing[@]}" -gt 0 ]; then
+    explain "${missing[@]}"
+    return 1
+  fi
+}
+
+main
