@@ -48,12 +48,14 @@ function certificateReason(
   const fault = certificateFault(certificate, device, hub, now)
   if (fault !== undefined)
     return fault.standing === 'Revoked' ? 'DEVICE_REVOKED' : 'INVALID_DEVICE_CERTIFICATE'
-  // OpenSSL judged the chain at the handshake. If a CA was taken away since, only a new handshake can tell.
+  // OpenSSL judged the chain at the handshake, by the CAs of then. Only a new handshake can judge by others.
   const byChain = device.certificate.source === 'HubCA'
-  return byChain && hasLostCA(admitted.hub, hub) ? 'DEVICE_SECURITY_CHANGED' : undefined
+  return byChain && hasLostTrust(admitted.hub, hub) ? 'DEVICE_SECURITY_CHANGED' : undefined
 }
 
-function hasLostCA(before: HubRecord, after: HubRecord): boolean {
+/** A CA that was only added takes no trust away, so rotating one by overlap cuts nobody. */
+function hasLostTrust(before: HubRecord, after: HubRecord): boolean {
+  if (before.deviceTrust.mode !== after.deviceTrust.mode) return true
   const kept = new Set(after.deviceTrust.caCertificates)
   return before.deviceTrust.caCertificates.some((ca) => !kept.has(ca))
 }
