@@ -54,7 +54,11 @@ unit: $(INSTALLED) ## the tests that start no other program
 
 .PHONY: test
 test: $(INSTALLED) test-tools lint types verify ## everything: lint, types, drift and all tests (installs the real clients it needs)
-	@node node_modules/vitest/vitest.mjs run
+	@node node_modules/vitest/vitest.mjs run --project unit --project system
+
+.PHONY: test-cluster
+test-cluster: $(INSTALLED) ## the tests against a real kube-apiserver (found, or built once: about ten minutes)
+	@node node_modules/vitest/vitest.mjs run --project cluster
 
 .PHONY: bench
 bench: $(INSTALLED) test-tools ## side-by-side figures against mosquitto on this machine
