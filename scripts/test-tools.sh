@@ -7,7 +7,7 @@ set -euo pipefail
 # Debian keeps the mosquitto broker in sbin, which a plain user's PATH leaves out.
 PATH="$PATH:/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin"
 
-readonly TOOLS=(mosquitto_pub mosquitto_sub mosquitto openssl curl)
+readonly TOOLS=(mosquitto_pub mosquitto_sub mosquitto openssl curl stdbuf)
 readonly POLICY=/usr/sbin/policy-rc.d
 
 missing_tools() {
@@ -22,6 +22,7 @@ package_of() {
   case "$1:$2" in
     apt:mosquitto_* | apk:mosquitto_*) echo mosquitto-clients ;;
     *:mosquitto*) echo mosquitto ;;
+    *:stdbuf) echo coreutils ;;
     *) echo "$2" ;;
   esac
 }

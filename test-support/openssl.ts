@@ -1,0 +1,144 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type ProgramResult, runProgram } from './run-program.ts'
+import { makeTempDir } from './temp-dir.ts'
+
+/** A certificate and its key as files and as texts. */
+export interface MadeCertificate {
+  certPath: string
+  keyPath: string
+  certPem: string
+  keyPem: string
+  /** SHA-256 of the DER, 64 lower-case hex digits. */
+  fingerprint: string
+}
+
+export interface CertificateOptions {
+  /** Subject CN; empty: a subject without CN. */
+  commonName: string
+  /** Who signs; absent: self-signed. */
+  issuer?: MadeCertificate
+  authority?: boolean
+  /** e.g. `DNS:localhost,IP:127.0.0.1` */
+  subjectAltName?: string
+  extendedKeyUsage?: 'clientAuth' | 'serverAuth'
+  /** Default P-256. */
+  keyType?: 'P-256' | 'RSA-2048'
+  notBefore?: Date
+  notAfter?: Date
+}
+
+const HOUR_MS = 3_600_000
+let made = 0
+let workDir: string | undefined
+
+export async function openssl(args: readonly string[], input = ''): Promise<ProgramResult> {
+  const result = await runProgram('openssl', args, { input })
+  if (result.code !== 0) throw new Error(`openssl ${args[0]}: ${result.stderr}`)
+  return result
+}
+
+/**
+ * Makes a key and a certificate with the openssl program, independent of the code under test. Goes through
+ * `openssl ca`, the one subcommand of OpenSSL 3.0 that can set both dates.
+ */
+export async function makeCertificate(options: CertificateOptions): Promise<MadeCertificate> {
+  workDir ??= makeTempDir('openssl')
+  const dir = join(workDir, String(++made))
+  mkdirSync(dir)
+  const file = (name: string) => join(dir, name)
+  const { commonName, issuer, keyType = 'P-256' } = options
+
+  await openssl([
+    'genpkey',
+    ...(keyType === 'P-256'
+      ? ['-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-256']
+      : ['-algorithm', 'RSA', '-pkeyopt', 'rsa_keygen_bits:2048']),
+    '-out',
+    file('key.pem'),
+  ])
+  writeFileSync(file('config'), configText(dir, options))
+  writeFileSync(file('index.txt'), '')
+  const subject = commonName === '' ? '/O=hublet tests' : `/CN=${commonName.replaceAll('/', '\\/')}`
+  const asked = ['-new', '-config', file('config'), '-key', file('key.pem'), '-utf8', '-subj', subject]
+  await openssl(['req', ...asked, '-out', file('request.pem')])
+
+  const now = Date.now()
+  const { notBefore = new Date(now - HOUR_MS), notAfter = new Date(now + 24 * HOUR_MS) } = options
+  const signer = issuer
+    ? ['-cert', issuer.certPath, '-keyfile', issuer.keyPath]
+    : ['-selfsign', '-keyfile', file('key.pem')]
+  const dates = ['-startdate', asn1Time(notBefore), '-enddate', asn1Time(notAfter)]
+  const output = ['-in', file('request.pem'), '-out', file('cert.pem')]
+  await openssl([
+    'ca',
+    '-batch',
+    '-notext',
+    '-utf8',
+    '-config',
+    file('config'),
+    ...signer,
+    ...dates,
+    ...output,
+  ])
+  return readCertificate(file('cert.pem'), file('key.pem'))
+}
+
+async function readCertificate(certPath: string, keyPath: string): Promise<MadeCertificate> {
+  const { stdout } = await openssl(['x509', '-in', certPath, '-noout', '-fingerprint', '-sha256'])
+  const fingerprint = stdout.toString().replace(/^.*=/, '').replaceAll(':', '').trim().toLowerCase()
+  return {
+    certPath,
+    keyPath,
+    certPem: readFileSync(certPath, 'utf8'),
+    keyPem: readFileSync(keyPath, 'utf8'),
+    fingerprint,
+  }
+}
+
+const asn1Time = (date: Date) => `${date.toISOString().replace(/[-:T]/g, '').slice(0, 14)}Z`
+
+function configText(dir: string, options: CertificateOptions): string {
+  const { authority = false, extendedKeyUsage, subjectAltName } = options
+  return `
+[ca]
+default_ca = made
+[made]
+database = ${join(dir, 'index.txt')}
+new_certs_dir = ${dir}
+rand_serial = yes
+default_md = sha256
+policy = any
+x509_extensions = extensions
+unique_subject = no
+[any]
+commonName = optional
+organizationName = optional
+[req]
+distinguished_name = subject
+string_mask = utf8only
+[subject]
+[extensions]
+basicConstraints = critical, CA:${authority ? 'TRUE' : 'FALSE'}
+keyUsage = ${authority ? 'keyCertSign, cRLSign' : 'digitalSignature'}
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
+${extendedKeyUsage === undefined ? '' : `extendedKeyUsage = ${extendedKeyUsage}`}
+${subjectAltName === undefined ? '' : `subjectAltName = ${subjectAltName}`}
+`
+}
+
+/** An authority and a certificate for `localhost` signed by it, as the TLS listeners present it. */
+export async function makeServerCertificate(): Promise<{
+  authority: MadeCertificate
+  server: MadeCertificate
+}> {
+  const authority = await makeCertificate({ commonName: 'test server CA', authority: true })
+  const server = await makeCertificate({
+    commonName: 'localhost',
+    issuer: authority,
+    subjectAltName: 'DNS:localhost,IP:127.0.0.1',
+    extendedKeyUsage: 'serverAuth',
+  })
+  return { authority, server }
+}

@@ -1,0 +1,23 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+const made = new Set<string>()
+
+/** A fresh directory for this process; all of them are removed when it ends, however it ends. */
+export function makeTempDir(name = 'test'): string {
+  const path = mkdtempSync(join(tmpdir(), `hublet-${name}-`))
+  if (made.size === 0) process.once('exit', removeAll)
+  made.add(path)
+  return path
+}
+
+/** Removes it before the process ends, for tests that make many. */
+export function removeTempDir(path: string): void {
+  rmSync(path, { recursive: true, force: true })
+  made.delete(path)
+}
+
+function removeAll(): void {
+  for (const path of made) rmSync(path, { recursive: true, force: true })
+}

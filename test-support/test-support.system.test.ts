@@ -1,0 +1,105 @@
+import { X509Certificate } from 'node:crypto'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { freePort, mosquittoPub, mosquittoSub, startMosquitto } from './mosquitto.ts'
+import { connackCode, openMqtt } from './mqtt-client.ts'
+import { makeCertificate, makeServerCertificate } from './openssl.ts'
+import type { RunningProgram } from './run-program.ts'
+
+// The helpers are tried against a broker that is not ours, so that a fault of theirs cannot hide behind ours.
+let broker: RunningProgram
+let port: number
+let wsPort: number
+let tlsPort: number
+let tls: Awaited<ReturnType<typeof makeServerCertificate>>
+
+beforeAll(async () => {
+  tls = await makeServerCertificate()
+  wsPort = await freePort()
+  tlsPort = await freePort()
+  ;({ program: broker, port } = await startMosquitto([
+    `listener ${wsPort} 127.0.0.1`,
+    'protocol websockets',
+    `listener ${tlsPort} 127.0.0.1`,
+    `certfile ${tls.server.certPath}`,
+    `keyfile ${tls.server.keyPath}`,
+    `cafile ${tls.authority.certPath}`,
+    'require_certificate true',
+  ]))
+})
+afterAll(async () => {
+  await broker.stop()
+})
+
+describe('the raw MQTT client', () => {
+  it.each([3, 4, 5] as const)('exchanges QoS 0, 1 and 2 at protocol level %i', async (version) => {
+    const client = await openMqtt({ port, version })
+    onTestFinished(() => client.close())
+    expect(connackCode(await client.connect({ clientId: `client-${version}` }))).toBe(0)
+    expect(await client.subscribe(['a/+', { topic: 'b', qos: 1 }], 2)).toEqual([2, 1])
+    for (const qos of [0, 1, 2] as const) await client.publish('a/x', `qos ${qos}`, { qos })
+    const messages = await client.waitForMessages(3)
+    expect(messages.map(({ topic, text, qos }) => [topic, text, qos])).toEqual([
+      ['a/x', 'qos 0', 0],
+      ['a/x', 'qos 1', 1],
+      ['a/x', 'qos 2', 2],
+    ])
+    await client.disconnect()
+    expect(client.isClosed).toBe(true)
+  })
+
+  it('speaks over WebSocket', async () => {
+    const client = await openMqtt({ port: wsPort, listener: 'ws' })
+    onTestFinished(() => client.close())
+    await client.connect({ clientId: 'over-ws' })
+    await client.ping()
+  })
+
+  it('shows a client certificate', async () => {
+    const { certPem: cert, keyPem: key } = await makeCertificate({ commonName: 'me', issuer: tls.authority })
+    const ca = tls.authority.certPem
+    const client = await openMqtt({ port: tlsPort, listener: 'mqtts', tls: { ca, cert, key } })
+    onTestFinished(() => client.close())
+    expect(connackCode(await client.connect({ clientId: 'over-tls' }))).toBe(0)
+  })
+
+  it('tells at once when the link closes before the packet that a test waits for', async () => {
+    const client = await openMqtt({ port })
+    client.sendBytes(Buffer.from('garbage'))
+    await expect(client.waitFor('connack')).rejects.toThrow('the link closed before connack')
+  })
+})
+
+describe('the mosquitto programs', () => {
+  it('carry bytes of any value', async () => {
+    const payload = Buffer.from([0, 10, 64, 255, 13])
+    const sub = await mosquittoSub({ port, topics: ['bin/#', 'other'], qos: 1 })
+    onTestFinished(async () => void (await sub.stop()))
+    expect((await mosquittoPub({ port, topic: 'bin/a b', payload, qos: 1 })).code).toBe(0)
+    const [message] = await sub.waitForMessages(1)
+    expect(message).toMatchObject({ topic: 'bin/a b', payload, qos: 1, retain: false })
+  })
+})
+
+describe('certificates made by openssl', () => {
+  it('have the asked dates, subject and fingerprint', async () => {
+    const made = await makeCertificate({
+      commonName: 'a device',
+      keyType: 'RSA-2048',
+      notBefore: new Date('2020-01-02T03:04:05Z'),
+      notAfter: new Date('2021-01-02T03:04:05Z'),
+    })
+    const certificate = new X509Certificate(made.certPem)
+    expect(certificate.subject).toBe('CN=a device')
+    expect(certificate.validToDate).toEqual(new Date('2021-01-02T03:04:05Z'))
+    expect(certificate.fingerprint256.replaceAll(':', '').toLowerCase()).toBe(made.fingerprint)
+    expect(certificate.verify(certificate.publicKey)).toBe(true)
+  })
+
+  it('can lack a common name and be signed by an authority', async () => {
+    const authority = await makeCertificate({ commonName: 'CA', authority: true })
+    const made = await makeCertificate({ commonName: '', issuer: authority })
+    const certificate = new X509Certificate(made.certPem)
+    expect(certificate.subject).toBe('O=hublet tests')
+    expect(certificate.checkIssued(new X509Certificate(authority.certPem))).toBe(true)
+  })
+})
