@@ -89,6 +89,24 @@ describe('certificates', () => {
       aCertificate(untrusted),
       'INVALID_DEVICE_CERTIFICATE',
     ],
+    'a listed fingerprint does not replace the chain where the own CA decides': [
+      aDevice({ certificate: { source: 'HubCA', fingerprints: [FINGERPRINT] } }),
+      ownCAHub(),
+      aCertificate(untrusted),
+      'INVALID_DEVICE_CERTIFICATE',
+    ],
+    'a listed fingerprint does not replace the name where the own CA decides': [
+      aDevice({ certificate: { source: 'HubCA', fingerprints: [FINGERPRINT] } }),
+      ownCAHub(),
+      aCertificate({ commonName: 'stranger' }),
+      'INVALID_DEVICE_CERTIFICATE',
+    ],
+    'a nameless one is not that of a record whose name was lost': [
+      aDevice({ name: '', certificate: { source: 'HubCA', fingerprints: [FINGERPRINT] } }),
+      ownCAHub(),
+      aCertificate({ commonName: '' }),
+      'INVALID_DEVICE_CERTIFICATE',
+    ],
     'one of the own CA without a name is refused by its own code': [
       ownCA,
       ownCAHub(),
