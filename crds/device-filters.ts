@@ -1,5 +1,5 @@
 import { Block, Choice, List, Text } from './fields.ts'
-import { FILTER_MAX_LENGTH, filterRule } from './topics.ts'
+import { FILTER_MAX_LENGTH, filterRules } from './topics.ts'
 
 const direction = (description: string) =>
   Block(
@@ -15,7 +15,7 @@ const direction = (description: string) =>
             'replaced by their values.',
           minLength: 1,
           maxLength: FILTER_MAX_LENGTH,
-          rules: [filterRule],
+          rules: filterRules,
         }),
         {
           default: [],

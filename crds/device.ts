@@ -51,6 +51,7 @@ const managed = Block(
       {
         rule: '!has(self.renewBefore) || duration(self.renewBefore) < duration(self.duration)',
         message: 'renewBefore must be shorter than duration',
+        fieldPath: '.renewBefore',
       },
     ],
   },
@@ -149,7 +150,13 @@ export const DeviceSpec = Block(
   },
   {
     description: 'What the device may do.',
-    rules: [{ rule: '!has(oldSelf.id) || has(self.id)', message: 'id cannot be removed once it is set' }],
+    rules: [
+      {
+        rule: '!has(oldSelf.id) || has(self.id)',
+        message: 'id cannot be removed once it is set',
+        fieldPath: '.id',
+      },
+    ],
   },
 )
 export type DeviceSpec = Static<typeof DeviceSpec>
@@ -232,9 +239,14 @@ export const deviceKind: KindDefinition = {
     {
       rule: `has(self.spec.name) || self.metadata.name.size() <= ${DEVICE_NAME_MAX_LENGTH}`,
       message: `metadata.name has more than ${DEVICE_NAME_MAX_LENGTH} characters: spec.name must be set`,
+      fieldPath: '.spec.name',
     },
     objectNameRule,
-    { rule: `${nameOf('self')} == ${nameOf('oldSelf')}`, message: 'the name of a device cannot be changed' },
+    {
+      rule: `${nameOf('self')} == ${nameOf('oldSelf')}`,
+      message: 'the name of a device cannot be changed',
+      fieldPath: '.spec.name',
+    },
   ],
   columns: [
     { name: 'Hub', type: 'string', jsonPath: '.spec.hubRef.name', description: 'The hub of the device.' },

@@ -12,6 +12,8 @@ export interface CelRule {
   rule: string
   /** What the user reads; says what is expected. */
   message: string
+  /** Path below `self` of the field to blame, such as `.exposure.gatewayRef`; `self` when left out. */
+  fieldPath?: string
 }
 
 /** Schema keywords beside the type. Every field needs a description: it is what `kubectl explain` prints. */
@@ -26,6 +28,8 @@ interface TextOptions extends FieldOptions {
   /** Every string has a bound: the API server prices a CEL rule by it. */
   maxLength: number
   pattern?: string
+  /** May hold a secret by mistake or by design: our messages never repeat it (OpenAPI format `password`). */
+  sensitive?: boolean
 }
 
 interface IntegerOptions extends FieldOptions {
@@ -45,7 +49,11 @@ interface ListOptions extends FieldOptions {
 }
 
 interface BlockOptions extends FieldOptions {
-  /** What stands there when the block is left out; `{}` makes the defaults inside apply. */
+  /**
+   * What stands there when the block is left out; `{}` makes the defaults inside apply. The API server checks
+   * a default against the block's own rules before the defaults inside it apply, so a rule that reads such a
+   * field belongs to a node without a default, further up, with a `fieldPath`.
+   */
   default?: Readonly<Record<string, unknown>>
 }
 
@@ -53,7 +61,8 @@ const withRules = <T extends { rules?: readonly CelRule[] }>({ rules, ...options
   rules === undefined ? options : { ...options, 'x-kubernetes-validations': rules }
 
 /** A bounded string. */
-export const Text = (options: TextOptions) => Type.String(withRules(options))
+export const Text = ({ sensitive, ...options }: TextOptions) =>
+  Type.String({ ...withRules(options), ...(sensitive === true ? { format: 'password' } : {}) })
 
 /** One word of a fixed list. */
 export const Choice = <const T extends readonly string[]>(

@@ -1,6 +1,6 @@
 import type { Static } from 'typebox'
 import { Type } from 'typebox'
-import { Block, Choice, List, Text, Time, Whole } from './fields.ts'
+import { Block, Choice, List, Time, Whole } from './fields.ts'
 import { Endpoint, fingerprint, statusBase } from './meta.ts'
 
 const count = (description: string) =>
@@ -49,9 +49,6 @@ export const HubStatus = Block(
         },
         { description: 'The Redis in use.' },
       ),
-    ),
-    selector: Type.Optional(
-      Text({ description: 'Label selector of the broker pods, for autoscalers.', maxLength: 1024 }),
     ),
   },
   { description: 'What was seen of the hub; written by the operator.' },

@@ -68,6 +68,9 @@ export interface KindDefinition {
 export const LABEL_PATTERN = '^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'
 export const SUBDOMAIN_PATTERN = '^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$'
 
+/** A host name, or one with a wildcard for its first label. */
+export const DNS_NAME_PATTERN = '^(\\*\\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$'
+
 /** Names of Secrets and Services are made from a hub's name, so it is shorter than Kubernetes allows. */
 export const HUB_NAME_MAX_LENGTH = 40
 /** `device-<name>-tls` and its like must stay below the 253 characters of a Secret's name. */
@@ -156,6 +159,8 @@ export const certificatePem = (description: string) =>
   Text({
     description,
     maxLength: 65536,
+    // A private key pasted here by mistake must not show up in a message.
+    sensitive: true,
     pattern: '-----BEGIN CERTIFICATE-----',
   })
 

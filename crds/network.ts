@@ -3,6 +3,7 @@ import { Type } from 'typebox'
 import { Block, Choice, List, MapOf, Text } from './fields.ts'
 import type { KindDefinition, Resource } from './meta.ts'
 import {
+  DNS_NAME_PATTERN,
   Endpoint,
   hubRef,
   lastColumns,
@@ -19,7 +20,7 @@ const dnsName = (description: string) =>
     description,
     minLength: 1,
     maxLength: 253,
-    pattern: '^(\\*\\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$',
+    pattern: DNS_NAME_PATTERN,
   })
 
 const exposure = Block(
@@ -64,16 +65,6 @@ const exposure = Block(
   {
     default: {},
     description: 'How the network is reached from outside. Unused in hublet dev.',
-    rules: [
-      {
-        rule: "(self.type == 'Gateway') == has(self.gatewayRef)",
-        message: 'gatewayRef must be set with type Gateway, and only then',
-      },
-      {
-        rule: "self.type == 'Gateway' || self.hostnames.size() == 0",
-        message: 'hostnames can only be set with type Gateway',
-      },
-    ],
   },
 )
 
@@ -108,12 +99,24 @@ export const NetworkSpec = Block(
     description: 'What the network should be.',
     rules: [
       {
+        rule: "(self.exposure.type == 'Gateway') == has(self.exposure.gatewayRef)",
+        message: 'gatewayRef must be set with type Gateway, and only then',
+        fieldPath: '.exposure.gatewayRef',
+      },
+      {
+        rule: "self.exposure.type == 'Gateway' || self.exposure.hostnames.size() == 0",
+        message: 'hostnames can only be set with type Gateway',
+        fieldPath: '.exposure.hostnames',
+      },
+      {
         rule: "self.type in ['REST', 'Sigfox'] || self.topicPrefix == ''",
         message: 'topicPrefix can only be set with type REST or Sigfox',
+        fieldPath: '.topicPrefix',
       },
       {
         rule: "self.type in ['REST', 'Sigfox'] || !has(self.tokenSecretRef)",
         message: 'tokenSecretRef can only be set with type REST or Sigfox',
+        fieldPath: '.tokenSecretRef',
       },
     ],
   },

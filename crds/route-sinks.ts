@@ -7,7 +7,7 @@ import { SecretKeyRef, SecretRef } from './meta.ts'
 const HTTP_URL_PATTERN = '^https?://[^/?#@\\s]+([/?#]\\S*)?$'
 
 const httpUrl = (description: string) =>
-  Text({ description, minLength: 8, maxLength: 2048, pattern: HTTP_URL_PATTERN })
+  Text({ description, minLength: 8, maxLength: 2048, sensitive: true, pattern: HTTP_URL_PATTERN })
 
 const caSecretRef = Type.Optional(
   SecretKeyRef("CA certificates (PEM) to check the server with; the system's when left out.", 'ca.crt'),
@@ -104,7 +104,7 @@ const header = Block(
       ],
     }),
     value: Type.Optional(
-      Text({ description: 'The value.', maxLength: 4096, pattern: '^[\\t\\x20-\\x7e]*$' }),
+      Text({ description: 'The value.', maxLength: 4096, sensitive: true, pattern: '^[\\t\\x20-\\x7e]*$' }),
     ),
     secretKeyRef: Type.Optional(SecretKeyRef('A value that is secret.', 'value')),
   },
@@ -155,6 +155,7 @@ export const ifttt = Block(
       description: 'Where the Webhooks service is.',
       minLength: 8,
       maxLength: 2048,
+      sensitive: true,
       pattern: HTTP_URL_PATTERN,
     }),
   },

@@ -4,7 +4,7 @@ import { Block, Choice, exactlyOneOf, Flag, Text, Time, Whole } from './fields.t
 import type { KindDefinition, Resource } from './meta.ts'
 import { Duration, hubRef, lastColumns, objectNameRule, readyColumns, statusBase } from './meta.ts'
 import { database, ifttt, rest, s3 } from './route-sinks.ts'
-import { FILTER_MAX_LENGTH, filterRule } from './topics.ts'
+import { FILTER_MAX_LENGTH, filterRules } from './topics.ts'
 
 /** Destinations of a route; exactly one is set. */
 export const ROUTE_SINKS = ['s3', 'database', 'rest', 'ifttt'] as const
@@ -31,12 +31,6 @@ const delivery = Block(
       {
         default: {},
         description: 'Waits between attempts.',
-        rules: [
-          {
-            rule: 'duration(self.initial) <= duration(self.maximum)',
-            message: 'initial must not be longer than maximum',
-          },
-        ],
       },
     ),
     timeout: Duration({
@@ -134,7 +128,7 @@ export const RouteSpec = Block(
       minLength: 1,
       maxLength: FILTER_MAX_LENGTH,
       rules: [
-        filterRule,
+        ...filterRules,
         {
           rule: "!self.startsWith('$share/')",
           message: 'must not be a shared subscription: every message reaches the route once anyway',
@@ -150,7 +144,17 @@ export const RouteSpec = Block(
     delivery,
     deadLetter,
   },
-  { description: 'What to take and where to deliver it.', rules: [exactlyOneOf(ROUTE_SINKS)] },
+  {
+    description: 'What to take and where to deliver it.',
+    rules: [
+      exactlyOneOf(ROUTE_SINKS),
+      {
+        rule: 'duration(self.delivery.backoff.initial) <= duration(self.delivery.backoff.maximum)',
+        message: 'initial must not be longer than maximum',
+        fieldPath: '.delivery.backoff.initial',
+      },
+    ],
+  },
 )
 export type RouteSpec = Static<typeof RouteSpec>
 

@@ -1,0 +1,79 @@
+import type { CelRule } from './fields.ts'
+import { GROUP, type KindDefinition, type PrinterColumn, VERSION } from './meta.ts'
+import { type StructuralSchema, toStructural } from './structural.ts'
+
+/** The whole object as an API server sees it. Metadata is the server's own affair, so its schema is empty. */
+export interface RootSchema extends Omit<StructuralSchema, 'properties'> {
+  properties: {
+    apiVersion: StructuralSchema
+    kind: StructuralSchema
+    metadata: { type: 'object' }
+    spec: StructuralSchema
+    status: StructuralSchema
+  }
+  'x-kubernetes-validations': CelRule[]
+}
+
+/** Throws `UnsupportedSchemaError` where a kind uses a shape that no API server takes. */
+export function rootSchema(kind: KindDefinition): RootSchema {
+  const spec = toStructural(kind.spec, `${kind.kind}.spec`)
+  return {
+    type: 'object',
+    description: kind.description,
+    properties: {
+      apiVersion: { type: 'string', description: `Always ${GROUP}/${VERSION}.` },
+      kind: { type: 'string', description: `Always ${kind.kind}.` },
+      metadata: { type: 'object' },
+      spec,
+      status: toStructural(kind.status, `${kind.kind}.status`),
+    },
+    // A spec whose every field has a default need not be written down.
+    ...('default' in spec ? {} : { required: ['spec'] }),
+    'x-kubernetes-validations': [...kind.rules],
+  }
+}
+
+/** Name of the CRD, which is also the name of its file. */
+export const crdName = (kind: KindDefinition) => `${kind.plural}.${GROUP}`
+
+const printed = ({ name, type, jsonPath, description, priority }: PrinterColumn) => ({
+  name,
+  type,
+  jsonPath,
+  description,
+  ...(priority === undefined ? {} : { priority }),
+})
+
+/** The CustomResourceDefinition (apiextensions.k8s.io/v1) of a kind, as a plain object. */
+export function crdManifest(kind: KindDefinition) {
+  return {
+    apiVersion: 'apiextensions.k8s.io/v1',
+    kind: 'CustomResourceDefinition',
+    metadata: {
+      name: crdName(kind),
+      labels: { 'app.kubernetes.io/name': 'hublet', 'app.kubernetes.io/part-of': 'hublet' },
+    },
+    spec: {
+      group: GROUP,
+      names: {
+        kind: kind.kind,
+        listKind: `${kind.kind}List`,
+        plural: kind.plural,
+        singular: kind.singular,
+        shortNames: [...kind.shortNames],
+        categories: ['iot'],
+      },
+      scope: 'Namespaced',
+      versions: [
+        {
+          name: VERSION,
+          served: true,
+          storage: true,
+          subresources: { status: {} },
+          additionalPrinterColumns: kind.columns.map(printed),
+          schema: { openAPIV3Schema: rootSchema(kind) },
+        },
+      ],
+    },
+  }
+}
