@@ -87,7 +87,11 @@ function compileEntries({ policy, topics }: FilterRule): Entries {
   const wild = valid.filter(hasWildcard)
   return {
     broken: false,
-    match: (topic) => exact.has(topic) || wild.some((entry) => matches(entry, topic)),
+    match(topic) {
+      if (exact.size > 0 && exact.has(topic)) return true
+      for (const entry of wild) if (matches(entry, topic)) return true
+      return false
+    },
     cover: (filter) => exact.has(filter) || wild.some((entry) => covers(entry, filter)),
   }
 }
