@@ -128,8 +128,14 @@ export async function mosquittoSub(options: MosquittoSubOptions): Promise<Mosqui
   return sub
 }
 
-/** A mosquitto broker on loopback with its own configuration: the yardstick of the benchmarks. */
-export async function startMosquitto(extra: readonly string[] = []): Promise<{
+/**
+ * A mosquitto broker on loopback: the yardstick of the benchmarks. `extra` are lines of its configuration,
+ * `pin` comes before the command (`taskset -c 0`).
+ */
+export async function startMosquitto(
+  extra: readonly string[] = [],
+  pin: readonly string[] = [],
+): Promise<{
   port: number
   program: RunningProgram
 }> {
@@ -140,7 +146,8 @@ export async function startMosquitto(extra: readonly string[] = []): Promise<{
   const user = process.getuid?.() === 0 ? ['user root'] : []
   const lines = [...user, `listener ${port} 127.0.0.1`, 'allow_anonymous true', ...extra, '']
   writeFileSync(config, lines.join('\n'))
-  const program = new RunningProgram('mosquitto', ['-c', config], { timeoutMs: LONGEST_RUN_MS })
+  const [command, ...args] = [...pin, 'mosquitto', '-c', config]
+  const program = new RunningProgram(command as string, args, { timeoutMs: LONGEST_RUN_MS })
   await waitUntil('mosquitto listens', async () => {
     if (program.ended) throw new Error(program.stderr)
     return await canConnect(port)
