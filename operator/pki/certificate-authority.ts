@@ -1,0 +1,83 @@
+import { X509Certificate as NodeCertificate, type webcrypto } from 'node:crypto'
+import { readCertificate } from './facts.ts'
+import { generateKeys, type KeyAlgorithm, privateKeyToPem, readPrivateKey, toSigningKey } from './keys.ts'
+import { PkiError } from './pki-error.ts'
+import { type CertificateWithKey, checkSerial, commonNameOf, validity } from './profile.ts'
+import {
+  BasicConstraintsExtension,
+  KeyUsageFlags,
+  KeyUsagesExtension,
+  SubjectKeyIdentifierExtension,
+  type X509Certificate,
+  X509CertificateGenerator,
+} from './x509.ts'
+
+const DAY_MS = 86_400_000
+
+export interface CaRequest {
+  /** 1 to 64 characters. The CA of devices and the CA of the server never share a certificate or a name. */
+  commonName: string
+  keyAlgorithm: KeyAlgorithm
+  /** ms since the epoch. */
+  now: number
+  days: number
+  /** From `newSerial`. */
+  serial: string
+}
+
+/** A CA that is ready to sign. */
+export interface SigningCa {
+  certificate: X509Certificate
+  key: webcrypto.CryptoKey
+  algorithm: webcrypto.Algorithm & { hash?: string }
+}
+
+/**
+ * A new self-signed CA: path length 0, so a leaf it signs can never sign in its turn.
+ * @throws PkiError `INVALID_NAME`, `INVALID_DURATION`, `INVALID_SERIAL`.
+ */
+export async function createCa(request: CaRequest): Promise<CertificateWithKey> {
+  const name = commonNameOf(request.commonName, 'commonName')
+  const serialNumber = checkSerial(request.serial)
+  const period = validity(request.now, request.days * DAY_MS, 'days')
+  const keys = await generateKeys(request.keyAlgorithm)
+  const certificate = await X509CertificateGenerator.createSelfSigned({
+    name,
+    keys,
+    serialNumber,
+    ...period,
+    signingAlgorithm: { name: keys.privateKey.algorithm.name, hash: 'SHA-256' },
+    extensions: [
+      new BasicConstraintsExtension(true, 0, true),
+      new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
+      await SubjectKeyIdentifierExtension.create(keys.publicKey),
+    ],
+  })
+  return {
+    certificatePem: `${certificate.toString('pem')}\n`,
+    privateKeyPem: await privateKeyToPem(keys.privateKey),
+  }
+}
+
+/**
+ * Reads a CA and makes sure it can sign at `now`: key and certificate belong together, it is a CA, not expired.
+ * @throws PkiError naming `ca.certificatePem` or `ca.privateKeyPem`.
+ */
+export function openCa(ca: CertificateWithKey, now: number): SigningCa {
+  const certificate = readCertificate(ca.certificatePem, 'ca.certificatePem')
+  const key = readPrivateKey(ca.privateKeyPem, 'ca.privateKeyPem')
+  const parsed = new NodeCertificate(Buffer.from(certificate.rawData))
+  if (!parsed.checkPrivateKey(key))
+    throw new PkiError(
+      'KEY_MISMATCH',
+      'ca.privateKeyPem',
+      'expected the key of ca.certificatePem, got another one',
+    )
+  if (!parsed.ca)
+    throw new PkiError('NOT_A_CA', 'ca.certificatePem', 'expected a CA certificate, got one that is none')
+  if (certificate.notAfter.getTime() <= now) {
+    const ended = certificate.notAfter.toISOString()
+    throw new PkiError('CA_EXPIRED', 'ca.certificatePem', `expected a valid CA, got one that ended ${ended}`)
+  }
+  return { certificate, ...toSigningKey(key, 'ca.privateKeyPem') }
+}
