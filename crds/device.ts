@@ -303,6 +303,4 @@ export const DEVICE_REASONS = {
   CertificateInvalid: 'CertificateInvalid',
   /** The spec asks for a kind of certificate that the hub's device CA cannot give. */
   CertificateNotPossible: 'CertificateNotPossible',
-  /** The id is not known yet: the object has no uid and no `spec.id`. */
-  IdMissing: 'IdMissing',
 } as const

@@ -269,6 +269,8 @@ export const COMMON_REASONS = {
   SecretInvalid: 'SecretInvalid',
   /** An object of a name that we need exists and is not ours (design: adoption is refused). */
   NameTaken: 'NameTaken',
+  /** The object has no uid, so it cannot be told apart from others. */
+  IdMissing: 'IdMissing',
   /** The object is being deleted and waits for something that its message names. */
   Deleting: 'Deleting',
   /** The API server or another service refused or failed; it is tried again. */
