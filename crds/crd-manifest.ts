@@ -2,15 +2,9 @@ import type { CelRule } from './fields.ts'
 import { GROUP, type KindDefinition, type PrinterColumn, VERSION } from './meta.ts'
 import { type StructuralSchema, toStructural } from './structural.ts'
 
-/** The whole object as an API server sees it. Metadata is the server's own affair, so its schema is empty. */
-export interface RootSchema extends Omit<StructuralSchema, 'properties'> {
-  properties: {
-    apiVersion: StructuralSchema
-    kind: StructuralSchema
-    metadata: { type: 'object' }
-    spec: StructuralSchema
-    status: StructuralSchema
-  }
+/** The whole object as an API server sees it. */
+export interface RootSchema extends StructuralSchema {
+  properties: Record<'apiVersion' | 'kind' | 'metadata' | 'spec' | 'status', StructuralSchema>
   'x-kubernetes-validations': CelRule[]
 }
 
@@ -23,7 +17,8 @@ export function rootSchema(kind: KindDefinition): RootSchema {
     properties: {
       apiVersion: { type: 'string', description: `Always ${GROUP}/${VERSION}.` },
       kind: { type: 'string', description: `Always ${kind.kind}.` },
-      metadata: { type: 'object' },
+      // The server's own affair; the name is declared so that a rule can blame it.
+      metadata: { type: 'object', properties: { name: { type: 'string', maxLength: 253 } } },
       spec,
       status: toStructural(kind.status, `${kind.kind}.status`),
     },

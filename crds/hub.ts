@@ -139,10 +139,12 @@ export const hubKind: KindDefinition = {
     {
       rule: `self.metadata.name.size() <= ${HUB_NAME_MAX_LENGTH}`,
       message: `metadata.name must have at most ${HUB_NAME_MAX_LENGTH} characters: names of Secrets and Services are made from it`,
+      fieldPath: '.metadata.name',
     },
     {
       rule: "!self.metadata.name.contains('.')",
       message: 'metadata.name must not contain a dot: names of Services are made from it',
+      fieldPath: '.metadata.name',
     },
     {
       rule: `${openPorts}.all(p, p < 0 || ${openPorts}.exists_one(q, q == p))`,

@@ -79,6 +79,7 @@ export const OBJECT_NAME_MAX_LENGTH = 200
 export const objectNameRule: CelRule = {
   rule: `self.metadata.name.size() <= ${OBJECT_NAME_MAX_LENGTH}`,
   message: `metadata.name must have at most ${OBJECT_NAME_MAX_LENGTH} characters: names of Secrets are made from it`,
+  fieldPath: '.metadata.name',
 }
 
 /** `1h30m`, `168h`, `500ms`: the part of Go's duration syntax that both CEL and we read alike. */

@@ -4,22 +4,22 @@ import type { CelRule } from './fields.ts'
 /** Bound of a topic filter in a spec; MQTT itself allows 65,535 bytes. */
 export const FILTER_MAX_LENGTH = 4096
 
-// Control characters reach headers of routes, logs and terminals; U+FFFD stands for bytes that were no UTF-8.
-const FORBIDDEN = '\\x00-\\x1f\\x7f-\\x9f\uFFFD'
+// Control characters would reach headers of routes, logs and terminals.
+const FORBIDDEN = '\\x00-\\x1f\\x7f-\\x9f'
 const LEVEL = `(\\+|[^+#/${FORBIDDEN}]*)`
 
-/** A CEL string literal of a regular expression. Raw, so that a backslash is a backslash. */
-const pattern = (expression: string) => `self.matches(r'${expression}')`
+/** Raw, so that a backslash is a backslash. U+FFFD is what a decoder puts where bytes were no UTF-8. */
+const text = (expression: string) => `self.matches(r'${expression}') && !self.contains('\\uFFFD')`
 
 const levelsRule: CelRule = {
-  rule: pattern('^([^/]*/){0,99}[^/]*$'),
+  rule: "self.matches(r'^([^/]*/){0,99}[^/]*$')",
   message: 'must have at most 100 levels',
 }
 
 /** Of a field that holds a topic filter: `a/+/c`, `a/#`. */
 export const filterRules: readonly CelRule[] = [
   {
-    rule: pattern(`^(${LEVEL}(/${LEVEL})*(/#)?|#)$`),
+    rule: text(`^(${LEVEL}(/${LEVEL})*(/#)?|#)$`),
     message:
       'must be an MQTT topic filter: + stands for a whole level, # for the last levels, no control characters',
   },
@@ -29,7 +29,7 @@ export const filterRules: readonly CelRule[] = [
 /** Of a field whose levels are put before a topic. */
 export const prefixRules: readonly CelRule[] = [
   {
-    rule: pattern(`^[^+#${FORBIDDEN}]*$`),
+    rule: text(`^[^+#${FORBIDDEN}]*$`),
     message: 'must hold no wildcard (+ or #) and no control character',
   },
   {

@@ -2,7 +2,7 @@
 import { LABEL_PATTERN, SUBDOMAIN_PATTERN } from '../meta.ts'
 import type { StructuralSchema } from '../structural.ts'
 import type { FieldError } from './field-error.ts'
-import { describeValue, fieldPath } from './field-error.ts'
+import { describeValue } from './field-error.ts'
 import type { JsonObject } from './json.ts'
 import { isObject } from './json.ts'
 
@@ -85,13 +85,13 @@ function checkNamespace({ namespace }: JsonObject): FieldError[] {
 
 function checkLabels({ labels }: JsonObject): FieldError[] {
   if (!isObject(labels)) return []
-  const values = Object.entries(labels).filter(
-    ([, value]) => typeof value === 'string' && !(value.length <= 63 && LABEL_VALUE.test(value)),
+  const values = Object.values(labels).filter(
+    (value) => typeof value === 'string' && !(value.length <= 63 && LABEL_VALUE.test(value)),
   )
   return [
     ...checkKeys('metadata.labels', Object.keys(labels)),
-    ...values.map(([key, value]) => ({
-      field: fieldPath('metadata.labels', key),
+    ...values.map((value) => ({
+      field: 'metadata.labels',
       expected: 'a valid label must be an empty string or consist of alphanumeric characters',
       got: describeValue(value),
     })),

@@ -59,7 +59,7 @@ function pathOf(pointer: string, root: Json, path: string): string {
   return field
 }
 
-const list = (values: unknown) => (values as unknown[]).map((value) => JSON.stringify(value)).join(', ')
+const list = (values: unknown) => (values as unknown[]).map((value) => `"${value}"`).join(', ')
 
 /** The words of the API server, by keyword. */
 const EXPECTATIONS: Readonly<Record<string, (limit: unknown) => string>> = {
