@@ -1,0 +1,399 @@
+import { KubeConfig } from '@kubernetes/client-node'
+import pino from 'pino'
+import { Registry } from 'prom-client'
+import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest'
+import { type Fault, FaultProxy } from '../../test-support/fault-proxy.ts'
+import { type ApiClient, createApiClient } from './api-client.ts'
+import { systemClock } from './clock.ts'
+import { type Change, Informer, type InformerOptions } from './informer.ts'
+import { createInformerMetrics } from './informer-metrics.ts'
+import type { InformerTimes } from './reflector.ts'
+import { type KubeObject, keyOf, objectPath, type Resource, resourcePath } from './resource.ts'
+
+const CONFIG_MAPS: Resource = { apiVersion: 'v1', kind: 'ConfigMap', plural: 'configmaps', namespaced: true }
+
+interface ConfigMap extends KubeObject {
+  data?: Record<string, string>
+}
+
+/** Bounds of a production informer, some hundred times shorter. */
+const QUICK: Partial<InformerTimes> = {
+  stallMs: 700,
+  backoff: { baseMs: 20, maxMs: 200 },
+  maxRetryAfterMs: 1_500,
+  listMs: 2_000,
+}
+
+const waitFor = (check: () => void | Promise<void>, timeout = 15_000) =>
+  vi.waitFor(check, { timeout, interval: 20 })
+
+const admin = new KubeConfig()
+admin.loadFromString(inject('kubeConfig'))
+
+let namespaceCount = 0
+let namespace = ''
+let direct: ApiClient
+let proxy: FaultProxy
+let throughProxy: ApiClient
+const running: Array<Informer<ConfigMap>> = []
+
+beforeEach(async () => {
+  direct = createApiClient({ kubeConfig: admin })
+  proxy = new FaultProxy(admin)
+  throughProxy = createApiClient({ kubeConfig: await proxy.start(), timeoutMs: 2_000 })
+  namespaceCount += 1
+  namespace = `informer-${process.pid}-${namespaceCount}`
+  await direct.request({
+    method: 'POST',
+    path: '/api/v1/namespaces',
+    body: { metadata: { name: namespace } },
+  })
+})
+
+afterEach(async () => {
+  for (const informer of running.splice(0)) await informer.stop()
+  throughProxy.close()
+  await proxy.stop()
+  await direct.request({ method: 'DELETE', path: `/api/v1/namespaces/${namespace}` })
+  direct.close()
+})
+
+const create = (name: string, data: Record<string, string> = {}, labels: Record<string, string> = {}) =>
+  direct.request({
+    method: 'POST',
+    path: resourcePath(CONFIG_MAPS, namespace),
+    body: { metadata: { name, labels }, data },
+  })
+
+const edit = (name: string, data: Record<string, string>) =>
+  direct.request({
+    method: 'PATCH',
+    path: objectPath(CONFIG_MAPS, `${namespace}/${name}`),
+    contentType: 'application/merge-patch+json',
+    body: { data },
+  })
+
+const remove = (name: string) =>
+  direct.request({ method: 'DELETE', path: objectPath(CONFIG_MAPS, `${namespace}/${name}`) })
+
+function follow(options: Partial<InformerOptions<ConfigMap>> = {}): Informer<ConfigMap> {
+  const informer = new Informer<ConfigMap>({
+    client: throughProxy,
+    resource: CONFIG_MAPS,
+    namespace,
+    clock: systemClock,
+    random: Math.random,
+    logger: pino({ level: 'silent' }),
+    ...options,
+    times: { ...QUICK, ...options.times },
+  })
+  running.push(informer)
+  informer.start()
+  return informer
+}
+
+const versions = (objects: readonly KubeObject[]) =>
+  Object.fromEntries(objects.map((object) => [keyOf(object), object.metadata.resourceVersion]).sort())
+
+async function truth(query: Record<string, string> = {}) {
+  const path = resourcePath(CONFIG_MAPS, namespace)
+  const { body } = await direct.request<{ items: ConfigMap[] }>({ method: 'GET', path, query })
+  return versions(body.items)
+}
+
+/** Waits until the copy is what the API server itself says. */
+async function converges(informer: Informer<ConfigMap>, query: Record<string, string> = {}): Promise<void> {
+  await waitFor(async () => {
+    const expected = await truth(query)
+    expect(informer.hasSynced).toBe(true)
+    expect(versions(informer.list())).toEqual(expected)
+  })
+}
+
+/** Cuts the one watch there is, once it is there. */
+async function cutWatch(): Promise<void> {
+  await waitFor(() => expect(proxy.liveWatches).toBe(1))
+  proxy.cutWatches()
+}
+
+const watchRequests = () => proxy.seen.filter(({ watch }) => watch)
+const listRequests = () => proxy.seen.filter(({ watch }) => !watch)
+
+describe('an informer', () => {
+  it('follows creations, edits and deletions, and tells each once', async () => {
+    await create('before')
+    const informer = follow()
+    const told: string[] = []
+    informer.onChange(({ type, object }: Change<ConfigMap>) => told.push(`${type} ${object.metadata.name}`))
+    await informer.whenSynced(AbortSignal.timeout(10_000))
+    expect(informer.hasSynced).toBe(true)
+    await create('after', { a: '1' })
+    await edit('after', { a: '2' })
+    await remove('before')
+    await converges(informer)
+    expect(told.filter((line) => !line.endsWith('kube-root-ca.crt'))).toEqual([
+      'added before',
+      'added after',
+      'updated after',
+      'deleted before',
+    ])
+    expect(informer.get(`${namespace}/after`)?.data).toEqual({ a: '2' })
+  })
+
+  it('asks for bookmarks and a server-side end, and lists in pages as of one moment', async () => {
+    for (let n = 0; n < 25; n += 1) await create(`object-${n}`)
+    const informer = follow({ pageSize: 10 })
+    await converges(informer)
+    await waitFor(() => expect(watchRequests()).toHaveLength(1))
+    const watch = watchRequests()[0]!.url.searchParams
+    expect(watch.get('allowWatchBookmarks')).toBe('true')
+    expect(Number(watch.get('timeoutSeconds'))).toBeGreaterThanOrEqual(290)
+    expect(Number(watch.get('timeoutSeconds'))).toBeLessThanOrEqual(580)
+    const pages = listRequests().map(({ url }) => url.searchParams)
+    expect(pages.map((query) => query.get('limit'))).toEqual(['10', '10', '10'])
+    expect(pages.map((query) => query.has('continue'))).toEqual([false, true, true])
+  })
+
+  it('sees only what its selector selects, and a changed label as a deletion', async () => {
+    await create('mine', {}, { app: 'hublet' })
+    await create('other', {}, { app: 'else' })
+    const informer = follow({ labelSelector: 'app=hublet' })
+    await converges(informer, { labelSelector: 'app=hublet' })
+    expect(informer.list().map(({ metadata }) => metadata.name)).toEqual(['mine'])
+    await direct.request({
+      method: 'PATCH',
+      path: objectPath(CONFIG_MAPS, `${namespace}/mine`),
+      contentType: 'application/merge-patch+json',
+      body: { metadata: { labels: { app: 'else' } } },
+    })
+    await waitFor(() => expect(informer.size).toBe(0))
+  })
+
+  it('reads metadata alone when asked to, and keeps no managed fields', async () => {
+    await create('one', { large: 'x'.repeat(1_000) })
+    const informer = follow({ metadataOnly: true })
+    await converges(informer)
+    await create('two', { large: 'x' })
+    await converges(informer)
+    for (const object of informer.list()) {
+      expect(object).toMatchObject({ apiVersion: 'v1', kind: 'ConfigMap' })
+      expect(object.data).toBeUndefined()
+      expect(object.metadata.managedFields).toBeUndefined()
+    }
+  })
+
+  it('finds objects by index after they changed and after they went', async () => {
+    const informer = follow({ indexers: { color: ({ data }) => (data?.['color'] ? [data['color']] : []) } })
+    await create('a', { color: 'red' })
+    await create('b', { color: 'red' })
+    await converges(informer)
+    const named = (color: string) => informer.byIndex('color', color).map(({ metadata }) => metadata.name)
+    expect(named('red').sort()).toEqual(['a', 'b'])
+    await edit('a', { color: 'blue' })
+    await remove('b')
+    await converges(informer)
+    expect(named('red')).toEqual([])
+    expect(named('blue')).toEqual(['a'])
+    expect(() => informer.byIndex('size', 'x')).toThrow('expected one of the indexes color, got size')
+  })
+
+  it('goes on when a handler throws or rejects, and counts it', async () => {
+    const registry = new Registry()
+    const informer = follow({ metrics: createInformerMetrics(registry) })
+    const told: string[] = []
+    informer.onChange(() => {
+      throw new Error('handler broke')
+    })
+    informer.onChange((async () => {
+      throw new Error('async handler broke')
+    }) as () => void)
+    informer.onChange(({ object }) => told.push(object.metadata.name ?? ''))
+    await create('one')
+    await create('two')
+    await converges(informer)
+    expect(told).toContain('two')
+    expect(await registry.metrics()).toMatch(/informer_handler_failures_total\{name="configmaps"\} [4-9]/)
+  })
+
+  it('stops at once, in a list, in a watch and in a wait', async () => {
+    for (const rule of [
+      () => undefined,
+      ({ watch }: { watch: boolean }) => (watch ? undefined : ({ kind: 'stall' } as const)),
+      () => ({ kind: 'answer', status: 429, headers: { 'retry-after': '1000' } }) as const,
+    ]) {
+      proxy.rule = rule
+      const before = proxy.seen.length
+      const informer = follow()
+      await waitFor(() => expect(proxy.seen.length).toBeGreaterThan(before))
+      const started = performance.now()
+      await informer.stop()
+      expect(performance.now() - started).toBeLessThan(500)
+    }
+  })
+})
+
+describe('an informer whose API server is in trouble', () => {
+  it('comes back from a burst of 503 on lists and watches', async () => {
+    let failures = 0
+    proxy.rule = () => {
+      failures += 1
+      return failures <= 12 ? { kind: 'answer', status: 503, body: 'upstream is away' } : undefined
+    }
+    const informer = follow()
+    await create('one')
+    await converges(informer)
+    await waitFor(() => expect(proxy.liveWatches).toBe(1))
+    failures = 0
+    proxy.cutWatches()
+    await create('two')
+    await converges(informer)
+    expect(failures).toBeGreaterThan(12)
+  })
+
+  it('waits as long as Retry-After asks, and backs off by itself when a 429 names nothing', async () => {
+    let refused = 0
+    proxy.rule = () => {
+      refused += 1
+      return refused === 1 ? { kind: 'answer', status: 429, headers: { 'retry-after': '1' } } : undefined
+    }
+    const informer = follow()
+    await converges(informer)
+    expect(proxy.seen[1]!.at - proxy.seen[0]!.at).toBeGreaterThanOrEqual(1_000)
+
+    await waitFor(() => expect(proxy.liveWatches).toBe(1))
+    refused = 0
+    const from = proxy.seen.length
+    proxy.rule = () => {
+      refused += 1
+      return refused <= 8 ? { kind: 'answer', status: 429 } : undefined
+    }
+    await cutWatch()
+    await create('later')
+    await converges(informer)
+    const gaps = proxy.seen.slice(from + 1, from + 8).map((seen, n) => seen.at - proxy.seen[from + n]!.at)
+    expect(Math.max(...gaps)).toBeGreaterThanOrEqual(100)
+    expect(gaps.at(-1)).toBeGreaterThan(gaps[0]!)
+  })
+
+  it('goes on from where a watch was cut, without a new list', async () => {
+    const informer = follow()
+    await converges(informer)
+    const lists = listRequests().length
+    for (let n = 0; n < 5; n += 1) {
+      await cutWatch()
+      await create(`object-${n}`)
+      await converges(informer)
+    }
+    expect(listRequests()).toHaveLength(lists)
+    expect(watchRequests().length).toBeGreaterThanOrEqual(6)
+  })
+
+  it('is not confused by a watch that is cut in the middle of an event', async () => {
+    const informer = follow()
+    await converges(informer)
+    await waitFor(() => expect(proxy.liveWatches).toBe(1))
+    proxy.rule = ({ watch }) => (watch ? { kind: 'truncate', bytes: 120 } : undefined)
+    proxy.cutWatches()
+    await create('whole', { text: 'y'.repeat(500) })
+    await waitFor(() => expect(watchRequests().length).toBeGreaterThan(3))
+    expect(informer.get(`${namespace}/whole`)).toBeUndefined()
+    proxy.rule = () => undefined
+    await converges(informer)
+    expect(informer.get(`${namespace}/whole`)?.data).toEqual({ text: 'y'.repeat(500) })
+  })
+
+  it('lists again when the server says its version is too old, and tells what it missed', async () => {
+    await create('gone')
+    const informer = follow()
+    await converges(informer)
+    const deleted: string[] = []
+    informer.onChange(({ type, object, bulk }) => {
+      if (type === 'deleted') deleted.push(`${object.metadata.name} bulk=${bulk}`)
+    })
+    await waitFor(() => expect(proxy.liveWatches).toBe(1))
+    // The real server's own 410: the watch asks for a version from before its history.
+    let stale = true
+    proxy.rule = ({ watch }) => {
+      if (!watch) stale = false
+      return watch && stale ? { kind: 'rewrite', query: { resourceVersion: '1' } } : undefined
+    }
+    proxy.silence()
+    await remove('gone')
+    await create('new')
+    proxy.cutWatches()
+    proxy.resume()
+    await converges(informer)
+    expect(listRequests().length).toBeGreaterThanOrEqual(2)
+    expect(deleted).toHaveLength(1)
+    expect(deleted[0]).toMatch(/^gone/)
+  })
+
+  it('opens a watch anew that went silent, and knows meanwhile how old its copy is', async () => {
+    const informer = follow()
+    await converges(informer)
+    await waitFor(() => expect(proxy.liveWatches).toBe(1))
+    proxy.silence()
+    await create('unheard')
+    await waitFor(() => expect(informer.lastSyncAge()).toBeGreaterThan(600))
+    const watches = watchRequests().length
+    await waitFor(() => expect(watchRequests().length).toBeGreaterThan(watches))
+    expect(informer.isStuck()).toBe(false)
+    proxy.resume()
+    await converges(informer)
+    await waitFor(() => expect(informer.lastSyncAge()).toBeLessThan(600))
+  })
+
+  it('repairs its copy by the periodic list when a watch lies by omission', async () => {
+    const informer = follow({ times: { relistMs: 1_500, watchSeconds: { min: 290, max: 580 } } })
+    await converges(informer)
+    await waitFor(() => expect(proxy.liveWatches).toBe(1))
+    // A watch of another selection stays open, is healthy, and tells nothing of these objects.
+    proxy.rule = ({ watch }) =>
+      watch ? { kind: 'rewrite', query: { labelSelector: 'nothing=at-all' } } : undefined
+    proxy.cutWatches()
+    await waitFor(() => expect(watchRequests()).toHaveLength(2))
+    await create('omitted')
+    await converges(informer)
+  })
+
+  it('survives a storm of every fault at once and ends with the truth', async () => {
+    const informer = follow({ pageSize: 7, times: { relistMs: 3_000 } })
+    const copy = new Map<string, string | undefined>()
+    informer.onChange(({ type, object }) => {
+      if (type === 'deleted') copy.delete(keyOf(object))
+      else copy.set(keyOf(object), object.metadata.resourceVersion)
+    })
+    const struck = new Map<string, number>()
+    let turn = 0
+    const strike = (name: string, fault: Fault): Fault => {
+      struck.set(name, (struck.get(name) ?? 0) + 1)
+      return fault
+    }
+    proxy.rule = ({ watch }) => {
+      turn += 1
+      if (turn % 10 === 0) return strike('stall', { kind: 'stall' })
+      if (turn % 3 === 0) return strike('cut', { kind: 'cut' })
+      if (turn % 5 === 0) return strike('503', { kind: 'answer', status: 503 })
+      if (turn % 7 === 0)
+        return strike('429', { kind: 'answer', status: 429, headers: { 'retry-after': '0' } })
+      if (turn % 8 === 0) return strike('truncate', { kind: 'truncate', bytes: 300 })
+      if (turn % 2 === 0 && watch) return strike('410', { kind: 'rewrite', query: { resourceVersion: '1' } })
+      return undefined
+    }
+    const cutter = setInterval(() => proxy.cutWatches(), 150)
+    const faults = ['cut', '503', '429', 'truncate', '410', 'stall']
+    for (let n = 0; n < 5_000; n += 1) {
+      await create(`object-${n}`)
+      if (n % 2 === 0) await edit(`object-${n}`, { n: String(n) })
+      if (n % 3 === 0) await remove(`object-${n}`)
+      if (n > 120 && faults.every((name) => (struck.get(name) ?? 0) >= 2)) break
+    }
+    for (const name of faults) expect(struck.get(name), name).toBeGreaterThanOrEqual(2)
+    clearInterval(cutter)
+    proxy.rule = () => undefined
+    proxy.resume()
+    await converges(informer)
+    // What the handlers were told adds up to the same truth: no change was told wrong or not at all.
+    expect(Object.fromEntries([...copy].sort())).toEqual(await truth())
+  })
+})
