@@ -18,6 +18,12 @@ function startChild(wrapper: string[], ...args: string[]) {
   return spawn(command!, rest, { stdio: ['ignore', 'pipe', 'inherit'] })
 }
 
+/** Garbage over the head of a page of payloads: neither the root of its tree nor the last, which `open` reads. */
+function damagePayloads(file: Buffer): Buffer {
+  const page = Math.floor(file.indexOf('ZZZZ', file.length / 2) / 4096) * 4096
+  return file.fill(0xa5, page, page + 64)
+}
+
 const newDirectory = () => mkdtempSync(join(tmpdir(), 'hublet-store-'))
 
 storeContract(
@@ -142,6 +148,14 @@ describe('the SQLite store', () => {
       expect(await rows('body_refs')).toBe(0)
     })
 
+    test('forgets the packet ids of a deleted session', async () => {
+      const store = await openStore()
+      const [sessionKey] = (await putSessions(store, 1)) as [string]
+      await store.accept({ ...request(Buffer.from('m'), []), incoming: { sessionKey, packetId: 1 } })
+      await store.deleteSession(sessionKey)
+      expect(await rows('incoming')).toBe(0)
+    })
+
     test('writes nothing of a message that no session has room for', async () => {
       const store = await openStore()
       const keys = await putSessions(store, 2)
@@ -167,19 +181,23 @@ describe('the SQLite store', () => {
       ['after a restart', true],
     ])('sweeps the long queue of a deleted session in steps, %s', async (_, restart) => {
       const store = await openStore()
-      const [a, b] = (await putSessions(store, 2)) as [string, string]
+      const [kept, deletedKey] = (await putSessions(store, 2)) as [string, string]
       const accepts: unknown[] = []
       for (let i = 0; i < 2000; i += 1) {
-        accepts.push(store.accept(request(Buffer.from('m'), i % 2 ? [a] : [a, b])))
+        accepts.push(store.accept(request(Buffer.from('m'), i % 2 ? [deletedKey] : [kept, deletedKey])))
       }
       await Promise.all(accepts)
-      const deleted = store.deleteSession(a)
+      const deleted = store.deleteSession(deletedKey)
       if (restart) await store.close()
       await deleted
       const open = restart ? await openStore() : store
-      await expect.poll(() => rowsNow('queue')).toBe(1000)
-      expect(rowsNow('body')).toBe(1000)
-      expect(await open.readQueue(b, 0, 2000, 0)).toHaveLength(1000)
+      // Its namesake must not meet what is left of it.
+      await putSessions(open, 2)
+      expect(await open.accept(request(Buffer.from('new'), [deletedKey]))).toMatchObject({ seqs: [1] })
+      expect(await open.readQueue(deletedKey, 0, 2000, 0)).toHaveLength(1)
+      await expect.poll(() => rowsNow('queue')).toBe(1001)
+      expect(rowsNow('body')).toBe(1001)
+      expect(await open.readQueue(kept, 0, 2000, 0)).toHaveLength(1000)
     })
   })
 
@@ -238,10 +256,12 @@ describe('the SQLite store', () => {
       ['is no database', () => Buffer.from('not a database, but long enough to be looked at'.repeat(99))],
       ['was cut short', (file: Buffer) => file.subarray(0, file.length - 9000)],
       ['has garbage in the middle', (file: Buffer) => file.fill(0xa5, 16_384, file.length - 4096)],
+      // Nothing is read from there before a client comes back for its messages.
+      ['has garbage where payloads are', damagePayloads],
     ])('names a file that %s', async (_, damage) => {
       const store = await openStore()
       const keys = await putSessions(store, 50)
-      for (const key of keys) await store.accept(request(Buffer.alloc(1000), [key]))
+      for (const key of keys) await store.accept(request(Buffer.alloc(1000, 'Z'), [key]))
       await store.close()
       writeFileSync(path, damage(readFileSync(path)))
       await expect(openStore()).rejects.toMatchObject({
@@ -278,6 +298,18 @@ describe('the SQLite store', () => {
         [1, 'a'],
         [2, 'c'],
       ])
+    })
+
+    test('counts an acknowledgement once that shared its turn with a call at fault', async () => {
+      const store = await openStore()
+      const [key] = (await putSessions(store, 1)) as [string]
+      const send = () => store.accept(request(Buffer.from('m'), [key]))
+      await Promise.all([send(), send(), send()])
+      store.setLimits({ ...LIMITS, queueMessages: 3 })
+      store.acknowledge(key, 1)
+      const atFault = store.accept(request(Buffer.from('m'), [key], { topic: null as never }))
+      await expect(atFault).rejects.toMatchObject({ code: 'STORE_FAILED' })
+      expect(await Promise.all([send(), send()])).toMatchObject([{ seqs: [4] }, { seqs: [null] }])
     })
 
     test('refuses what does not fit its bound in bytes, keeps its counts right and goes on after acks', async () => {
