@@ -5,7 +5,7 @@
  */
 import { type Indexer, ObjectStore, type ObjectView } from './object-store.ts'
 import { Reflector, type ReflectorOptions, type ReflectorSink } from './reflector.ts'
-import { type KubeObject, keyOf, type ObjectKey } from './resource.ts'
+import { type KubeObject, keyOf, type ObjectKey, type Resource } from './resource.ts'
 
 export interface Change<T> {
   type: 'added' | 'updated' | 'deleted'
@@ -27,6 +27,7 @@ export interface InformerOptions<T extends KubeObject> extends ReflectorOptions 
 
 export class Informer<T extends KubeObject> implements ObjectView<T> {
   readonly name: string
+  readonly resource: Resource
   readonly #options: InformerOptions<T>
   readonly #store: ObjectStore<T>
   readonly #reflector: Reflector<T>
@@ -37,6 +38,7 @@ export class Informer<T extends KubeObject> implements ObjectView<T> {
   constructor(options: InformerOptions<T>) {
     this.#options = options
     this.name = options.name ?? options.resource.plural
+    this.resource = options.resource
     this.#store = new ObjectStore(options.indexers)
     this.#reflector = new Reflector<T>(options, this.#sink())
     options.metrics?.watch(this)
