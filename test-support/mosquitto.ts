@@ -119,6 +119,10 @@ export class MosquittoSub {
   async stop(): Promise<ProgramResult> {
     return await this.program.stop()
   }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop()
+  }
 }
 
 /** Starts a mosquitto_sub and waits until its subscription is acknowledged. Rejects when it is refused. */

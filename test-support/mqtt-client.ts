@@ -200,6 +200,10 @@ export class MqttClient {
     this.#stream.destroy()
   }
 
+  [Symbol.dispose](): void {
+    this.close()
+  }
+
   /** Stops taking bytes from the socket: a frozen subscriber. */
   freeze(): void {
     this.#stream.pause()

@@ -1,9 +1,14 @@
 import { X509Certificate } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { startCanary } from './canary.ts'
+import { device } from './hub-state.ts'
 import { freePort, mosquittoPub, mosquittoSub, startMosquitto } from './mosquitto.ts'
 import { connackCode, openMqtt } from './mqtt-client.ts'
+import { fuzz, mutate } from './mqtt-fuzz.ts'
 import { makeCertificate, makeServerCertificate } from './openssl.ts'
+import { Random } from './random.ts'
 import type { RunningProgram } from './run-program.ts'
+import { waitUntil } from './wait.ts'
 
 // The helpers are tried against a broker that is not ours, so that a fault of theirs cannot hide behind ours.
 let broker: RunningProgram
@@ -77,6 +82,43 @@ describe('the mosquitto programs', () => {
     expect((await mosquittoPub({ port, topic: 'bin/a b', payload, qos: 1 })).code).toBe(0)
     const [message] = await sub.waitForMessages(1)
     expect(message).toMatchObject({ topic: 'bin/a b', payload, qos: 1, retain: false })
+  })
+})
+
+describe('the fuzzer', () => {
+  it.each([3, 4, 5] as const)('gets many frames through at protocol level %i', async (version) => {
+    const job = { port, version, random: new Random(7), deviceId: 'd', frames: 600, concurrency: 4 }
+    const { frames, connections } = await fuzz(job)
+    expect(frames).toBeGreaterThanOrEqual(600)
+    // Most links must outlive several frames, or the broker would only ever be asked the first question.
+    expect(frames / connections).toBeGreaterThan(2)
+  })
+
+  it('makes the same frames from the same seed, and never the frame it was given', () => {
+    const frame = Buffer.from([0x30, 5, 0, 1, 97, 120, 121])
+    const make = (seed: number) => {
+      const random = new Random(seed)
+      return Array.from({ length: 500 }, () => mutate(frame, random))
+    }
+    expect(make(7)).toEqual(make(7))
+    expect(make(7)).not.toEqual(make(8))
+    expect(make(7).filter((mutated) => mutated.equals(frame))).toEqual([])
+  })
+})
+
+describe('the canary', () => {
+  it('notices nothing on a broker at peace', async () => {
+    const canary = await startCanary(port, [device(), device()], 1)
+    await waitUntil('some messages', () => canary.messages > 20)
+    expect(await canary.stop()).toMatchObject({ slowestMs: expect.any(Number) })
+  })
+
+  it('notices when its broker goes away', async () => {
+    const own = await startMosquitto()
+    const canary = await startCanary(own.port, [device(), device()], 1)
+    await waitUntil('some messages', () => canary.messages > 5)
+    await own.program.stop()
+    await expect(canary.stop()).rejects.toThrow('link closed')
   })
 })
 
