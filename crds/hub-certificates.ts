@@ -1,7 +1,8 @@
 /** The two certificate authorities of a hub: the one devices show certificates of, and the one they check. */
 import { Type } from 'typebox'
 import { Block, exactlyOneOf, List, Text } from './fields.ts'
-import { certificatePem, DNS_NAME_PATTERN, KeyAlgorithm, SecretRef } from './meta.ts'
+import { DNS_NAME_PATTERN } from './meta.ts'
+import { certificatePem, KeyAlgorithm, SecretRef } from './shared-fields.ts'
 
 /** The CA of the devices. */
 export const hubDeviceCA = Block(

@@ -1,6 +1,6 @@
 import { Type } from 'typebox'
 import { Block, Choice, exactlyOneOf, Text } from './fields.ts'
-import { Duration, SecretRef } from './meta.ts'
+import { Duration, SecretRef } from './shared-fields.ts'
 
 /** Where a hub keeps what must outlive a broker. */
 export const hubRedis = Block(

@@ -1,7 +1,8 @@
 import type { Static } from 'typebox'
 import { Type } from 'typebox'
 import { Block, Choice, List, Time, Whole } from './fields.ts'
-import { Endpoint, fingerprint, statusBase } from './meta.ts'
+import { Endpoint, statusBase } from './meta.ts'
+import { fingerprint } from './shared-fields.ts'
 
 const count = (description: string) =>
   Type.Optional(Whole({ description, minimum: 0, maximum: Number.MAX_SAFE_INTEGER }))

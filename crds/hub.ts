@@ -9,7 +9,8 @@ import { hubPod, hubService } from './hub-pod.ts'
 import { hubRedis } from './hub-redis.ts'
 import { HubStatus } from './hub-status.ts'
 import type { KindDefinition, Resource } from './meta.ts'
-import { Duration, HUB_NAME_MAX_LENGTH, lastColumns, readyColumns } from './meta.ts'
+import { HUB_NAME_MAX_LENGTH, lastColumns, readyColumns } from './meta.ts'
+import { Duration } from './shared-fields.ts'
 import { prefixRules } from './topics.ts'
 
 const autoProvisioning = Block(

@@ -5,14 +5,13 @@ import type { KindDefinition, Resource } from './meta.ts'
 import {
   DNS_NAME_PATTERN,
   Endpoint,
-  hubRef,
   lastColumns,
   objectNameRule,
   readyColumns,
-  SecretKeyRef,
   SUBDOMAIN_PATTERN,
   statusBase,
 } from './meta.ts'
+import { hubRef, SecretKeyRef } from './shared-fields.ts'
 import { prefixRules } from './topics.ts'
 
 const dnsName = (description: string) =>

@@ -1,7 +1,7 @@
 /** The destinations of a Route (spec §4.2–4.4, §6.2): one block each. */
 import { Type } from 'typebox'
 import { Block, Choice, exactlyOneOf, Flag, List, Text, Whole } from './fields.ts'
-import { SecretKeyRef, SecretRef } from './meta.ts'
+import { SecretKeyRef, SecretRef } from './shared-fields.ts'
 
 // No user info: credentials belong in a Secret, and a spec is readable by many.
 const HTTP_URL_PATTERN = '^https?://[^/?#@\\s]+([/?#]\\S*)?$'

@@ -2,8 +2,9 @@ import type { Static } from 'typebox'
 import { Type } from 'typebox'
 import { Block, Choice, exactlyOneOf, Flag, Text, Time, Whole } from './fields.ts'
 import type { KindDefinition, Resource } from './meta.ts'
-import { Duration, hubRef, lastColumns, objectNameRule, readyColumns, statusBase } from './meta.ts'
+import { lastColumns, objectNameRule, readyColumns, statusBase } from './meta.ts'
 import { database, ifttt, rest, s3 } from './route-sinks.ts'
+import { Duration, hubRef } from './shared-fields.ts'
 import { FILTER_MAX_LENGTH, filterRules } from './topics.ts'
 
 /** Destinations of a route; exactly one is set. */

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { DURATION_PATTERN } from '../../crds/meta.ts'
+import { DURATION_PATTERN } from '../../crds/shared-fields.ts'
 import { parseDuration } from './duration.ts'
 
 test.each([

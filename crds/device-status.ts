@@ -1,0 +1,67 @@
+import type { Static } from 'typebox'
+import { Type } from 'typebox'
+import { Block, Choice, Flag, List, Text, Time, Whole } from './fields.ts'
+import { statusBase } from './meta.ts'
+import { fingerprint } from './shared-fields.ts'
+
+export const DeviceStatus = Block(
+  {
+    ...statusBase,
+    id: Type.Optional(Text({ description: 'The id in force.', maxLength: 64 })),
+    certificate: Type.Optional(
+      Block(
+        {
+          source: Type.Optional(
+            Choice(['Managed', 'Provided', 'HubCA', 'None'], {
+              description: 'How a client certificate is matched.',
+            }),
+          ),
+          fingerprints: Type.Optional(
+            List(fingerprint('SHA-256 of a certificate (DER), in hex.'), {
+              description: 'The certificates that are accepted now; several while a rotation overlaps.',
+              maxItems: 16,
+            }),
+          ),
+          notAfter: Type.Optional(Time({ description: 'When the newest of them expires.' })),
+          secretName: Type.Optional(
+            Text({ description: 'The Secret that holds certificate and key.', maxLength: 253 }),
+          ),
+          handledRotation: Type.Optional(
+            Text({
+              description: 'The value of the annotation iot.hublet.dev/rotate that was last acted on.',
+              maxLength: 256,
+            }),
+          ),
+        },
+        { description: 'The client certificate.' },
+      ),
+    ),
+    revokedFingerprints: Type.Optional(
+      List(
+        Block(
+          {
+            fingerprint: fingerprint('SHA-256 of the certificate (DER), in hex.'),
+            until: Time({ description: 'When the certificate expires by itself.' }),
+          },
+          { description: 'A certificate that is refused.' },
+        ),
+        {
+          description: 'Refused until they expire; a change of the spec does not undo it.',
+          maxItems: 64,
+          mapKeys: ['fingerprint'],
+        },
+      ),
+    ),
+    connections: Type.Optional(
+      Whole({
+        description: 'Open connections, as of the last digest.',
+        minimum: 0,
+        maximum: Number.MAX_SAFE_INTEGER,
+      }),
+    ),
+    connected: Type.Optional(Flag({ description: 'Whether there is an open connection.' })),
+    lastActivityTime: Type.Optional(Time({ description: 'When the device last sent something.' })),
+  },
+  { description: 'What was seen of the device; written by the operator.' },
+)
+export type DeviceStatus = Static<typeof DeviceStatus>
