@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { INVALID_OBJECTS } from './invalid-objects.ts'
+import { INVALID_OBJECTS } from './invalid-objects.fixture.ts'
 import { validate } from './validate.ts'
 import { formatFieldError } from './validation/field-error.ts'
 
