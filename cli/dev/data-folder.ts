@@ -58,7 +58,9 @@ export function openDataFolder(path: string): DataFolder {
       read: (relative) => readOptional(join(path, relative)),
       write: (relative, content, options) => writeAtomically(join(path, relative), content, options),
       remove: (relative) => rmSync(join(path, relative), { force: true }),
-      close: () => lock.close(),
+      close: () => {
+        if (lock.isOpen) lock.close()
+      },
     }
   } catch (error) {
     if (error instanceof DataFolderError) throw error

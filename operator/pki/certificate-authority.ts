@@ -67,17 +67,15 @@ export function openCa(ca: CertificateWithKey, now: number): SigningCa {
   const certificate = readCertificate(ca.certificatePem, 'ca.certificatePem')
   const key = readPrivateKey(ca.privateKeyPem, 'ca.privateKeyPem')
   const parsed = new NodeCertificate(Buffer.from(certificate.rawData))
-  if (!parsed.checkPrivateKey(key))
-    throw new PkiError(
-      'KEY_MISMATCH',
-      'ca.privateKeyPem',
-      'expected the key of ca.certificatePem, got another one',
-    )
+  if (!parsed.checkPrivateKey(key)) {
+    const expected = 'the key of ca.certificatePem'
+    throw new PkiError('KEY_MISMATCH', 'ca.privateKeyPem', { expected, got: 'another one' })
+  }
   if (!parsed.ca)
-    throw new PkiError('NOT_A_CA', 'ca.certificatePem', 'expected a CA certificate, got one that is none')
+    throw new PkiError('NOT_A_CA', 'ca.certificatePem', { expected: 'a CA certificate', got: 'another kind' })
   if (certificate.notAfter.getTime() <= now) {
-    const ended = certificate.notAfter.toISOString()
-    throw new PkiError('CA_EXPIRED', 'ca.certificatePem', `expected a valid CA, got one that ended ${ended}`)
+    const got = `one that ended ${certificate.notAfter.toISOString()}`
+    throw new PkiError('CA_EXPIRED', 'ca.certificatePem', { expected: 'a CA that has not expired', got })
   }
   return { certificate, ...toSigningKey(key, 'ca.privateKeyPem') }
 }

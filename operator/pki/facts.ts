@@ -26,15 +26,12 @@ const BLOCK = /-----BEGIN CERTIFICATE-----[\sA-Za-z0-9+/=]+-----END CERTIFICATE-
 export function readCertificate(pem: string, field: string): X509Certificate {
   const block = BLOCK.exec(pem)?.[0]
   if (block === undefined)
-    throw new PkiError('CERTIFICATE_UNREADABLE', field, 'expected a PEM certificate, got none')
+    throw new PkiError('CERTIFICATE_UNREADABLE', field, { expected: 'a PEM certificate', got: 'none' })
   try {
     return new X509Certificate(block)
   } catch {
-    throw new PkiError(
-      'CERTIFICATE_UNREADABLE',
-      field,
-      'expected a PEM certificate, got one that cannot be read',
-    )
+    const got = 'one that cannot be read'
+    throw new PkiError('CERTIFICATE_UNREADABLE', field, { expected: 'a PEM certificate', got })
   }
 }
 

@@ -59,16 +59,14 @@ export async function issueDeviceCertificate(request: DeviceCertificateRequest):
 export async function issueServerCertificate(request: ServerCertificateRequest): Promise<CertificateWithKey> {
   const { dnsNames, ipAddresses } = request
   dnsNames.forEach((name, index) => {
-    if (name.length > 253 || !DNS_NAME.test(name))
-      throw new PkiError('INVALID_NAME', `dnsNames[${index}]`, `expected a DNS name, got "${name}"`)
+    if (name.length > 253 || !DNS_NAME.test(name)) throw invalidName(`dnsNames[${index}]`, 'a DNS name', name)
   })
   ipAddresses.forEach((address, index) => {
-    if (isIP(address) === 0)
-      throw new PkiError('INVALID_NAME', `ipAddresses[${index}]`, `expected an IP address, got "${address}"`)
+    if (isIP(address) === 0) throw invalidName(`ipAddresses[${index}]`, 'an IP address', address)
   })
   const names = [...dnsNames, ...ipAddresses]
   if (names.length === 0)
-    throw new PkiError('INVALID_NAME', 'dnsNames', 'expected a name or an address, got neither')
+    throw new PkiError('INVALID_NAME', 'dnsNames', { expected: 'a name or an address', got: 'neither' })
   const alternatives = [
     ...dnsNames.map((value) => ({ type: 'dns' as const, value })),
     ...ipAddresses.map((value) => ({ type: 'ip' as const, value })),
@@ -78,6 +76,9 @@ export async function issueServerCertificate(request: ServerCertificateRequest):
     new SubjectAlternativeNameExtension(alternatives),
   ])
 }
+
+const invalidName = (field: string, expected: string, name: string) =>
+  new PkiError('INVALID_NAME', field, { expected, got: JSON.stringify(name.slice(0, 64)) })
 
 async function issueLeaf(
   request: LeafRequest,

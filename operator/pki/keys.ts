@@ -42,13 +42,13 @@ export async function privateKeyToPem(key: webcrypto.CryptoKey): Promise<string>
 /** Reads an unencrypted private key (PKCS #8, SEC 1 or PKCS #1). @throws PkiError naming `field`. */
 export function readPrivateKey(pem: string, field: string): KeyObject {
   if (!pem.includes('PRIVATE KEY-----'))
-    throw new PkiError('PRIVATE_KEY_UNREADABLE', field, 'expected a PEM private key, got none')
+    throw new PkiError('PRIVATE_KEY_UNREADABLE', field, { expected: 'a PEM private key', got: 'none' })
   try {
     return createPrivateKey(pem)
   } catch {
     // OpenSSL's own text may quote what it read, so it stays here.
     const got = pem.includes('ENCRYPTED') ? 'an encrypted one' : 'one that cannot be read'
-    throw new PkiError('PRIVATE_KEY_UNREADABLE', field, `expected an unencrypted PEM private key, got ${got}`)
+    throw new PkiError('PRIVATE_KEY_UNREADABLE', field, { expected: 'an unencrypted PEM private key', got })
   }
 }
 
@@ -73,12 +73,9 @@ function signingAlgorithm(
   if (type === 'ed25519') return { importAs: { name: 'Ed25519' }, sign: { name: 'Ed25519' } }
   const curve = type === 'ec' ? CURVES[key.asymmetricKeyDetails?.namedCurve ?? ''] : undefined
   if (curve === undefined) {
-    const got = type === 'ec' ? `curve ${key.asymmetricKeyDetails?.namedCurve}` : type
-    throw new PkiError(
-      'KEY_UNSUPPORTED',
-      field,
-      `expected RSA, ECDSA (P-256, P-384, P-521) or Ed25519, got ${got}`,
-    )
+    const got = type === 'ec' ? `curve ${key.asymmetricKeyDetails?.namedCurve}` : `${type}`
+    const expected = 'RSA, ECDSA (P-256, P-384, P-521) or Ed25519'
+    throw new PkiError('KEY_UNSUPPORTED', field, { expected, got })
   }
   return {
     importAs: { name: 'ECDSA', namedCurve: curve.namedCurve },

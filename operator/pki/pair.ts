@@ -20,7 +20,10 @@ export function readPair(pair: CertificateWithKey, field: string): Pair {
   const certificate = nodeCertificate(pair.certificatePem, `${field}[tls.crt]`)
   const key = readPrivateKey(pair.privateKeyPem, `${field}[tls.key]`)
   if (!certificate.checkPrivateKey(key))
-    throw new PkiError('KEY_MISMATCH', `${field}[tls.key]`, 'expected the key of tls.crt, got another one')
+    throw new PkiError('KEY_MISMATCH', `${field}[tls.key]`, {
+      expected: 'the key of tls.crt',
+      got: 'another one',
+    })
   return {
     ...pair,
     facts: facts(pair.certificatePem),

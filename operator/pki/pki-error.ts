@@ -10,16 +10,24 @@ export type PkiErrorCode =
   | 'INVALID_DURATION'
   | 'INVALID_SERIAL'
 
-/** Bad material from outside. The message names the field, what was expected and what came; never a key. */
+/** What is wrong with the material; both texts are for people and never hold a key. */
+export interface PkiFault {
+  expected: string
+  got: string
+}
+
+/** Bad material from outside: `field: expected …, got …`. */
 export class PkiError extends Error {
   override readonly name = 'PkiError'
   readonly code: PkiErrorCode
   /** Dotted path of the argument that is wrong, such as `ca.privateKeyPem`. */
   readonly field: string
+  readonly fault: PkiFault
 
-  constructor(code: PkiErrorCode, field: string, problem: string) {
-    super(`${field}: ${problem}`)
+  constructor(code: PkiErrorCode, field: string, fault: PkiFault) {
+    super(`${field}: expected ${fault.expected}, got ${fault.got}`)
     this.code = code
     this.field = field
+    this.fault = fault
   }
 }

@@ -30,7 +30,10 @@ export function newSerial(random: (size: number) => Uint8Array): string {
 
 export function checkSerial(serial: string): string {
   if (!/^[0-7][0-9a-f]([0-9a-f]{2}){7,19}$/.test(serial) || /^0+$/.test(serial))
-    throw new PkiError('INVALID_SERIAL', 'serial', 'expected 8 to 20 bytes of hex, positive; see newSerial')
+    throw new PkiError('INVALID_SERIAL', 'serial', {
+      expected: '8 to 20 bytes in hex, a positive number (newSerial)',
+      got: JSON.stringify(serial.slice(0, 64)),
+    })
   return serial
 }
 
@@ -38,15 +41,14 @@ export function checkSerial(serial: string): string {
 export function commonNameOf(commonName: string, field: string): Name {
   const length = [...commonName].length
   if (length < 1 || length > COMMON_NAME_MAX)
-    throw new PkiError(
-      'INVALID_NAME',
-      field,
-      `expected 1 to ${COMMON_NAME_MAX} characters, got ${length} characters`,
-    )
+    throw new PkiError('INVALID_NAME', field, {
+      expected: `1 to ${COMMON_NAME_MAX} characters`,
+      got: `${length} characters`,
+    })
   // A NUL ends the name for some readers, so the same certificate would be two devices.
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused here
   if (/[\u0000-\u001f\u007f]/.test(commonName) || !commonName.isWellFormed())
-    throw new PkiError('INVALID_NAME', field, 'expected text without control characters, got some')
+    throw new PkiError('INVALID_NAME', field, { expected: 'text without control characters', got: 'some' })
   return new Name([{ CN: [{ utf8String: commonName }] }])
 }
 
@@ -57,7 +59,10 @@ export function validity(
   field: string,
 ): { notBefore: Date; notAfter: Date } {
   if (!Number.isFinite(durationMs) || durationMs < 1000)
-    throw new PkiError('INVALID_DURATION', field, `expected at least one second, got ${durationMs} ms`)
+    throw new PkiError('INVALID_DURATION', field, {
+      expected: 'at least one second',
+      got: `${durationMs} ms`,
+    })
   const wholeSeconds = (ms: number) => new Date(Math.floor(ms / 1000) * 1000)
   return { notBefore: wholeSeconds(now - BACKDATE_MS), notAfter: wholeSeconds(now + durationMs) }
 }
