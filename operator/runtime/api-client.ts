@@ -27,6 +27,8 @@ export interface ApiRequest {
   signal?: AbortSignal
   /** ms until the whole answer must be here (streams: until its head is). */
   timeoutMs?: number
+  /** Runs in the tick in which the first byte leaves; throwing ends the request unsent. */
+  beforeSend?: () => void
 }
 
 export interface ApiResponse<T> {
@@ -42,9 +44,6 @@ export interface ApiClient {
   stream(request: ApiRequest): Promise<IncomingMessage>
   close(): void
 }
-
-/** Runs right before the first byte of a request is written; throwing stops the request unsent. */
-export type BeforeSend = (request: ApiRequest) => void
 
 export interface RequestFacts {
   method: Method
@@ -63,13 +62,10 @@ export interface ApiClientOptions {
   maxConnections?: number
   /** Bytes of one answer. A page of 500 large objects fits; a runaway body does not fill the memory. */
   maxBodyBytes?: number
-  beforeSend?: BeforeSend
   onDone?: (facts: RequestFacts) => void
 }
 
-interface Settings extends Required<Omit<ApiClientOptions, 'beforeSend' | 'onDone'>> {
-  beforeSend: BeforeSend
-  onDone: (facts: RequestFacts) => void
+interface Settings extends Required<ApiClientOptions> {
   server: URL
   agent: http.Agent | https.Agent
   /** Watches hold a connection for minutes, so they never wait for one or take one from requests. */
@@ -87,7 +83,6 @@ export function createApiClient(options: ApiClientOptions): ApiClient {
     timeoutMs: 30_000,
     maxConnections: 32,
     maxBodyBytes: 256 * 1024 * 1024,
-    beforeSend: () => {},
     onDone: () => {},
     ...options,
     server,
@@ -175,7 +170,7 @@ async function wireOptions(
     where: `${request.method} ${request.path}`,
     timeoutMs: request.timeoutMs ?? settings.timeoutMs,
     signal: request.signal,
-    beforeSend: () => settings.beforeSend(request),
+    beforeSend: request.beforeSend ?? (() => {}),
   }
 }
 

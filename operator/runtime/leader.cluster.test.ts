@@ -1,0 +1,269 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import pino from 'pino'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { adminConfig, CONFIG_MAPS, type ConfigMap, TestNamespace } from '../../test-support/cluster.ts'
+import { FaultProxy } from '../../test-support/fault-proxy.ts'
+import { createApiClient } from './api-client.ts'
+import { systemClock } from './clock.ts'
+import { guardWrites, NotLeader } from './guard-writes.ts'
+import { LeaderElection } from './leader.ts'
+import type { Lease } from './lease.ts'
+import type { KubeObject, Resource } from './resource.ts'
+
+const LEASES: Resource = {
+  apiVersion: 'coordination.k8s.io/v1',
+  kind: 'Lease',
+  plural: 'leases',
+  namespaced: true,
+}
+const TIMES = { leaseDurationMs: 2_000, renewDeadlineMs: 1_200, retryMs: 300 }
+
+const waitFor = (check: () => void | Promise<void>, timeout = 15_000) =>
+  vi.waitFor(check, { timeout, interval: 20 })
+
+let space: TestNamespace
+let folder: string
+const cleanUps: Array<() => Promise<void> | void> = []
+
+beforeEach(async () => {
+  space = await TestNamespace.create('leader')
+  folder = await mkdtemp(path.join(tmpdir(), 'hublet-leader-'))
+})
+
+afterEach(async () => {
+  for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp()
+  await rm(folder, { recursive: true, force: true })
+  await space.remove()
+})
+
+function candidate(identity: string, client = createApiClient({ kubeConfig: adminConfig() })) {
+  const election = new LeaderElection({
+    client,
+    clock: systemClock,
+    random: Math.random,
+    logger: pino({ level: 'silent' }),
+    namespace: space.name,
+    name: 'test-lease',
+    identity,
+    ...TIMES,
+  })
+  cleanUps.push(async () => {
+    await election.stop()
+    client.close()
+  })
+  election.start()
+  return { election, client }
+}
+
+const elected = (election: LeaderElection) => waitFor(() => expect(election.mayWrite()).toBe(true))
+
+describe('an election', () => {
+  it('lets the first be leader, keeps the second waiting, and hands over at once when the first gives up', async () => {
+    const first = candidate('first')
+    await elected(first.election)
+    const second = candidate('second')
+    await new Promise((resolve) => setTimeout(resolve, TIMES.leaseDurationMs + 1_000))
+    expect(first.election.mayWrite()).toBe(true)
+    expect(second.election.mayWrite()).toBe(false)
+    const started = performance.now()
+    await first.election.stop()
+    expect(first.election.mayWrite()).toBe(false)
+    await elected(second.election)
+    expect(performance.now() - started).toBeLessThan(TIMES.leaseDurationMs)
+    const lease = await space.get<Lease>(LEASES, 'test-lease')
+    expect(lease.spec).toMatchObject({
+      holderIdentity: 'second',
+      leaseDurationSeconds: 2,
+      leaseTransitions: 1,
+    })
+  })
+
+  it('elects one of many that start at once', async () => {
+    const all = ['a', 'b', 'c', 'd', 'e'].map((identity) => candidate(identity).election)
+    await waitFor(() => expect(all.filter((election) => election.mayWrite())).toHaveLength(1))
+    for (let n = 0; n < 20; n += 1) {
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      expect(all.filter((election) => election.mayWrite())).toHaveLength(1)
+    }
+  })
+
+  it('ends when another took the lease, or somebody deleted it', async () => {
+    const first = candidate('first')
+    await elected(first.election)
+    await space.merge(LEASES, 'test-lease', { spec: { holderIdentity: 'usurper' } })
+    await waitFor(() => expect(first.election.lost.aborted).toBe(true), 2_000)
+    await space.delete(LEASES, 'test-lease')
+    const second = candidate('second')
+    await elected(second.election)
+    const third = candidate('third')
+    await new Promise((resolve) => setTimeout(resolve, 2 * TIMES.retryMs))
+    await space.delete(LEASES, 'test-lease')
+    await waitFor(() => expect(second.election.lost.aborted).toBe(true))
+    expect(third.election.mayWrite()).toBe(false)
+    await elected(third.election)
+  })
+
+  it('goes on when somebody only annotates the lease', async () => {
+    const { election } = candidate('first')
+    await elected(election)
+    for (let n = 0; n < 8; n += 1) {
+      await space.merge(LEASES, 'test-lease', { metadata: { annotations: { n: String(n) } } })
+      await new Promise((resolve) => setTimeout(resolve, 250))
+    }
+    expect(election.lost.aborted).toBe(false)
+    expect(election.mayWrite()).toBe(true)
+  })
+
+  it('ends at the renew deadline when the API server cannot be reached, before another can begin', async () => {
+    const proxy = new FaultProxy(adminConfig())
+    const cutOff = createApiClient({ kubeConfig: await proxy.start() })
+    cleanUps.push(() => proxy.stop())
+    const first = candidate('first', cutOff)
+    await elected(first.election)
+    const second = candidate('second')
+    proxy.silence()
+    const silent = performance.now()
+    await waitFor(() => expect(first.election.lost.aborted).toBe(true))
+    const lostAt = performance.now()
+    expect(lostAt - silent).toBeLessThan(TIMES.renewDeadlineMs + 300)
+    expect(second.election.mayWrite()).toBe(false)
+    await elected(second.election)
+    // What separates the two is the difference between lease duration and renew deadline, less one renewal's way.
+    expect(performance.now() - lostAt).toBeGreaterThan(400)
+  })
+
+  it('refuses times with which two could lead', () => {
+    const build = (times: Partial<typeof TIMES>) => () =>
+      new LeaderElection({
+        client: space.client,
+        clock: systemClock,
+        random: Math.random,
+        logger: pino({ level: 'silent' }),
+        namespace: 'n',
+        name: 'l',
+        identity: 'i',
+        ...TIMES,
+        ...times,
+      })
+    expect(build({ renewDeadlineMs: 2_000 })).toThrow(/lease duration > renew deadline/)
+    expect(build({ retryMs: 700 })).toThrow(/renew deadline >= 2 × retry/)
+  })
+})
+
+describe('a guarded client', () => {
+  it('reads always, writes only as leader, and cuts a write that is under way when leadership is lost', async () => {
+    const proxy = new FaultProxy(adminConfig())
+    const client = createApiClient({ kubeConfig: await proxy.start() })
+    cleanUps.push(() => proxy.stop())
+    const { election } = candidate('first')
+    const writer = guardWrites(client, election)
+    const configMaps = `/api/v1/namespaces/${space.name}/configmaps`
+    const write = (name: string) =>
+      writer.request({ method: 'POST', path: configMaps, body: { metadata: { name } } })
+    await elected(election)
+    await write('as-leader')
+    proxy.rule = ({ method }) => (method === 'POST' ? { kind: 'stall' } : undefined)
+    const underWay = expect(write('under-way')).rejects.toThrow('leadership was lost: stopped')
+    await waitFor(() => expect(proxy.seen.filter(({ method }) => method === 'POST')).toHaveLength(2))
+    await election.stop()
+    await underWay
+    const sent = proxy.seen.length
+    await expect(write('after')).rejects.toThrow()
+    expect(proxy.seen.length).toBe(sent)
+    await writer.request({ method: 'GET', path: configMaps })
+  })
+
+  it('asks when the first byte leaves, not when the request was made', async () => {
+    const proxy = new FaultProxy(adminConfig())
+    const client = createApiClient({ kubeConfig: await proxy.start(), maxConnections: 1 })
+    cleanUps.push(() => proxy.stop())
+    let may = true
+    proxy.rule = () => {
+      may = false
+      return undefined
+    }
+    const writer = guardWrites(client, { mayWrite: () => may, lost: new AbortController().signal })
+    const path = `/api/v1/namespaces/${space.name}/configmaps`
+    // The only connection is taken by the first write; the permission ends while the second waits for it.
+    const first = writer.request({ method: 'POST', path, body: { metadata: { name: 'first' } } })
+    const second = writer.request({ method: 'POST', path, body: { metadata: { name: 'second' } } })
+    const refused = expect(second).rejects.toBeInstanceOf(NotLeader)
+    await first
+    await refused
+    client.close()
+    const names = (await space.list(CONFIG_MAPS)).map(({ metadata }) => metadata.name)
+    expect(names).toEqual(['first'])
+  })
+})
+
+describe('two operators', () => {
+  interface Operator {
+    child: ChildProcess
+    output: () => string
+  }
+
+  async function spawnOperator(identity: string): Promise<Operator> {
+    const file = path.join(folder, 'kubeconfig')
+    await writeFile(file, adminConfig().exportConfig(), { mode: 0o600 })
+    const script = path.join(import.meta.dirname, 'leader-child.fixture.ts')
+    const child = spawn(process.execPath, [script, file, space.name, identity], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    let text = ''
+    child.stdout.on('data', (chunk) => {
+      text += chunk
+    })
+    cleanUps.push(async () => {
+      if (child.exitCode !== null || child.signalCode !== null) return
+      const exited = new Promise((resolve) => child.once('exit', resolve))
+      child.kill('SIGCONT')
+      child.kill('SIGKILL')
+      await exited
+    })
+    return { child, output: () => text }
+  }
+
+  const order = (object: KubeObject) => Number(object.metadata.resourceVersion)
+
+  /** Who wrote, in the API server's own order, repetitions left out. */
+  async function turns(): Promise<string[]> {
+    const writes = (await space.list<ConfigMap>(CONFIG_MAPS)).sort((a, b) => order(a) - order(b))
+    const holders = writes.map(({ data }) => data?.['holder'] ?? '')
+    return holders.filter((holder, n) => holder !== holders[n - 1])
+  }
+
+  const leads = ({ output }: Operator) => waitFor(() => expect(output()).toContain('leading'), 30_000)
+  const hasWritten = (identity: string) => waitFor(async () => expect((await turns()).at(-1)).toBe(identity))
+
+  it('never write in the same interval, whether the leader is frozen, killed or ends in order', async () => {
+    const frozen = await spawnOperator('frozen')
+    await leads(frozen)
+    await hasWritten('frozen')
+    const killed = await spawnOperator('killed')
+
+    // Frozen in the middle of its work, for longer than its lease, as a machine that swaps or is suspended.
+    frozen.child.kill('SIGSTOP')
+    await leads(killed)
+    await hasWritten('killed')
+    frozen.child.kill('SIGCONT')
+    await waitFor(() => expect(frozen.output()).toContain('lost'))
+
+    const orderly = await spawnOperator('orderly')
+    killed.child.kill('SIGKILL')
+    await leads(orderly)
+    await hasWritten('orderly')
+
+    const last = await spawnOperator('last')
+    await new Promise((resolve) => setTimeout(resolve, 500))
+    orderly.child.kill('SIGTERM')
+    await leads(last)
+    await hasWritten('last')
+    last.child.kill('SIGTERM')
+    await waitFor(() => expect(last.output()).toContain('lost'))
+    // One block of writes each: nobody wrote again once the next had begun.
+    expect(await turns()).toEqual(['frozen', 'killed', 'orderly', 'last'])
+  })
+})
