@@ -1,9 +1,8 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 
-/** `success`, `error` and `requeue_after` as in controller-runtime; the other two are ours. */
-export type ReconcileResult = 'success' | 'error' | 'requeue_after' | 'stalled' | 'aborted'
-
-const RESULTS: readonly ReconcileResult[] = ['success', 'error', 'requeue_after', 'stalled', 'aborted']
+/** The first four as in controller-runtime, the other two are ours. */
+const RESULTS = ['success', 'error', 'requeue', 'requeue_after', 'stalled', 'aborted'] as const
+export type ReconcileResult = (typeof RESULTS)[number]
 
 export interface ControllerMetrics {
   watch(controller: string, concurrency: number): void

@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
+import { isConflict } from './api-error.ts'
 import type { BackoffPolicy } from './backoff.ts'
 import type { Clock } from './clock.ts'
 import type { ControllerMetrics, ReconcileResult } from './controller-metrics.ts'
@@ -149,6 +150,11 @@ export class Controller {
       return 'requeue_after'
     }
     const delay = this.#queue.addRateLimited(key)
+    if (isConflict(error)) {
+      // The copy was older than the object. By the next run it has caught up; nobody needs to read about it.
+      logger.debug({ err: error, delay }, 'reconcile met a newer object')
+      return 'requeue'
+    }
     logger.error({ err: error, delay, failures: this.#queue.failures(key) }, 'reconcile failed')
     return 'error'
   }
