@@ -55,7 +55,9 @@ export interface MosquittoPubOptions extends MosquittoAccess {
 /** One mosquitto_pub to its end. Exit code 0: connected, published, acknowledged. */
 export async function mosquittoPub(options: MosquittoPubOptions): Promise<ProgramResult> {
   const { topic, payload, qos = 0, retain = false, timeoutMs = 10_000 } = options
-  const args = [...accessArgs(options), '-t', topic, '-q', String(qos), ...(retain ? ['-r'] : []), '-s']
+  // `-s` reads the payload from stdin but publishes nothing when that is empty.
+  const source = payload.length === 0 ? '-n' : '-s'
+  const args = [...accessArgs(options), '-t', topic, '-q', String(qos), ...(retain ? ['-r'] : []), source]
   return await runProgram('mosquitto_pub', args, { input: payload, timeoutMs })
 }
 
