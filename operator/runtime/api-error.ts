@@ -37,8 +37,15 @@ const hasStatus = (error: unknown, status: number): boolean =>
 
 export const isNotFound = (error: unknown): boolean => hasStatus(error, 404)
 /** Another writer was first, or the object is not the one we meant (resourceVersion or uid). */
-export const isConflict = (error: unknown): boolean => hasStatus(error, 409)
+export const isConflict = (error: unknown): boolean => hasStatus(error, 409) || isOfAnotherUid(error)
 /** The resource version or continue token is older than what the server still knows. */
 export const isExpired = (error: unknown): boolean => hasStatus(error, 410)
 /** The object itself is refused (schema, CEL, immutable field): trying again changes nothing. */
-export const isInvalid = (error: unknown): boolean => hasStatus(error, 422)
+export const isInvalid = (error: unknown): boolean => hasStatus(error, 422) && !isOfAnotherUid(error)
+
+/** An apply that names a uid is refused as a conflict when the object is gone, but as invalid when another took its name. */
+function isOfAnotherUid(error: unknown): boolean {
+  if (!(error instanceof ApiError) || error.status !== 422) return false
+  const causes = error.body?.details?.causes ?? []
+  return causes.length > 0 && causes.every(({ field }) => field === 'metadata.uid')
+}

@@ -50,6 +50,9 @@ export function isInPlace(live: KubeObject, wanted: KubeObject): boolean {
   return (
     holds(live.metadata.labels, metadata.labels) &&
     holds(live.metadata.annotations, metadata.annotations) &&
+    (metadata.ownerReferences ?? []).every((reference) =>
+      (live.metadata.ownerReferences ?? []).some((other) => holds(other, reference)),
+    ) &&
     Object.entries(rest).every(([key, value]) => holds(fields[key], value, key))
   )
 }
