@@ -4,6 +4,7 @@ import type { Diagnostic } from '../../operator/compile/diagnostic.ts'
 import { compileHubState } from '../../operator/compile/hub-state.ts'
 import type { ManifestSet } from '../manifests/manifest-set.ts'
 import type { Problem } from '../manifests/problem.ts'
+import { crossNamespaceProblems } from '../manifests/references.ts'
 import { type HubManifests, hubsOf } from './hub-manifests.ts'
 import type { IdentityStore } from './identity-store.ts'
 import { unsupportedProblems } from './unsupported.ts'
@@ -26,7 +27,7 @@ export type PlanResult = { valid: true; plans: HubPlan[] } | { valid: false; pro
  */
 export async function planHubs(set: ManifestSet, identities: IdentityStore): Promise<PlanResult> {
   const hubs = hubsOf(set)
-  const problems = hubs.flatMap(({ hub }) => unsupportedProblems(hub))
+  const problems = [...crossNamespaceProblems(set), ...hubs.flatMap(({ hub }) => unsupportedProblems(hub))]
   if (problems.length > 0) return { valid: false, problems }
   const plans: HubPlan[] = []
   for (const manifests of hubs) {

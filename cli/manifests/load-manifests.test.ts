@@ -5,7 +5,7 @@ import { makeTempDir } from '../../test-support/temp-dir.ts'
 import { type LoadedFolder, loadManifests, shownPath } from './load-manifests.ts'
 import type { ManifestSet } from './manifest-set.ts'
 import { formatProblem } from './problem.ts'
-import { danglingReferences } from './references.ts'
+import { crossNamespaceProblems, danglingReferences } from './references.ts'
 import { secretsOf } from './secret-values.ts'
 
 const iot = (kind: string, name: string, spec: string, namespace = '') =>
@@ -133,8 +133,9 @@ describe('loadManifests', () => {
   })
 
   it('refuses a reference that only another namespace could answer', async () => {
-    const { texts } = await load({ 'a.yaml': hub('garden', 'farm'), 'b.yaml': device('lamp') })
-    expect(texts).toEqual([
+    const { result, root } = await load({ 'a.yaml': hub('garden', 'farm'), 'b.yaml': device('lamp') })
+    const found = crossNamespaceProblems(setOf(result)).map(formatProblem)
+    expect(found.map((text) => text.replace(`${root}/`, ''))).toEqual([
       'b.yaml:5: spec.hubRef.name: expected a Hub of namespace default, as references never cross a namespace, ' +
         'got "garden", which is in namespace farm',
     ])

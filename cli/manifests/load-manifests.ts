@@ -3,7 +3,6 @@ import { listManifestFiles, type ManifestFile, readManifestFile } from './manife
 import { buildManifestSet, MAX_OBJECTS, type ManifestSet } from './manifest-set.ts'
 import { parseManifests, type RawManifest } from './parse-manifests.ts'
 import type { Problem } from './problem.ts'
-import { crossNamespaceProblems } from './references.ts'
 
 export interface LoadOptions {
   /** Files and folders. */
@@ -36,8 +35,7 @@ export async function loadManifests({ paths, dataFolder, previous }: LoadOptions
   }
   const built = buildManifestSet(manifests, previous)
   const all = [...problems, ...built.problems]
-  const found = all.length > 0 ? all : crossNamespaceProblems(built.set)
-  return found.length > 0 ? { valid: false, problems: found, files } : { valid: true, set: built.set, files }
+  return all.length > 0 ? { valid: false, problems: all, files } : { valid: true, set: built.set, files }
 }
 
 /** Relative to the working directory, unless that leads up more than it saves. */

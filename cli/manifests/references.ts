@@ -44,8 +44,9 @@ function hubReferences({ spec }: KindToObject['Hub']): Reference[] {
 }
 
 /**
- * References that only an object of another namespace would answer. They never cross a namespace, so this is a
- * mistake; one that nothing answers may be answered later, and is only told.
+ * References that only an object of another namespace would answer. They never cross a namespace, so with all
+ * objects at hand this is a mistake; one that nothing answers may be answered later, and is only told. An API
+ * server sees one object at a time and takes both.
  */
 export function crossNamespaceProblems(set: ManifestSet): Problem[] {
   return dangling(set)

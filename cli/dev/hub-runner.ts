@@ -1,0 +1,111 @@
+import { isDeepStrictEqual } from 'node:util'
+import type { Logger } from 'pino'
+import type { Broker, BrokerOptions, ListenerAddress } from '../../broker/create-broker.ts'
+import type { ListenerName } from '../../broker/policy/link.ts'
+import { MemoryStateSource } from '../../broker/state/memory-state-source.ts'
+import type { StateChange } from '../../broker/state/state-source.ts'
+import { createSqliteStore } from '../../broker/store/sqlite-store.ts'
+import type { Store } from '../../broker/store/store.ts'
+import type { HubEvent } from '../../contract/hub-event.ts'
+import { EventLog } from './event-log.ts'
+import type { HubPlan } from './hub-plan.ts'
+import type { ListenerPorts } from './ports.ts'
+
+export type StartBroker = (options: BrokerOptions) => Promise<Broker>
+
+export interface RunnerOptions {
+  startBroker: StartBroker
+  /** Address to listen on. */
+  bind: string
+  /** Path of a file of the data folder. */
+  file: (...parts: string[]) => string
+  logger: Logger
+}
+
+interface Parts {
+  broker: Broker
+  store: Store
+  state: MemoryStateSource
+  events: EventLog
+  wanted: ListenerPorts
+  /** Shared with the log, which names objects as they are called now. */
+  current: { plan: HubPlan }
+}
+
+/** One hub with its broker, from start to stop. */
+export class HubRunner {
+  /** Ports that the manifest asked for when the broker was started. */
+  readonly wanted: ListenerPorts
+  readonly #parts: Parts
+
+  private constructor(parts: Parts) {
+    this.wanted = parts.wanted
+    this.#parts = parts
+  }
+
+  /** Rejects when a listener or the store cannot be opened; nothing stays open then. */
+  static async start(
+    plan: HubPlan,
+    ports: { wanted: ListenerPorts; assigned: ListenerPorts },
+    options: RunnerOptions,
+  ): Promise<HubRunner> {
+    const logger = options.logger.child({ hub: plan.key })
+    const current = { plan }
+    const state = new MemoryStateSource(plan.state)
+    const store = createSqliteStore(options.file(plan.key, 'store.sqlite'), {
+      onLazyError: (error) => logger.warn({ err: error }, 'the store could not write'),
+    })
+    const events = new EventLog(logger, {
+      now: () => performance.now(),
+      nameOf: (event) => nameOf(event, current.plan),
+    })
+    try {
+      const broker = await options.startBroker({
+        state,
+        store,
+        listeners: addresses(options.bind, ports.assigned),
+        credentials: plan.server,
+        logger,
+        onEvent: (event) => events.write(event),
+      })
+      return new HubRunner({ broker, store, state, events, wanted: ports.wanted, current })
+    } catch (error) {
+      await store.close()
+      throw error
+    }
+  }
+
+  get plan(): HubPlan {
+    return this.#parts.current.plan
+  }
+
+  /** The ports that are really open. */
+  get ports(): ListenerPorts {
+    return this.#parts.broker.ports
+  }
+
+  /** Brings a new plan into force without touching what it does not concern. */
+  update(plan: HubPlan): StateChange {
+    const { broker, state, current } = this.#parts
+    if (!isDeepStrictEqual(current.plan.server, plan.server)) broker.setCredentials(plan.server)
+    current.plan = plan
+    return state.replace(plan.state)
+  }
+
+  /** Everything that was acknowledged is on the disk when this resolves. */
+  async stop(): Promise<void> {
+    const { broker, store, events } = this.#parts
+    await broker.stop()
+    await store.close()
+    events.close()
+  }
+}
+
+const addresses = (host: string, ports: ListenerPorts): Partial<Record<ListenerName, ListenerAddress>> =>
+  Object.fromEntries(Object.entries(ports).map(([name, port]) => [name, { host, port }]))
+
+function nameOf({ objectType, objectId }: HubEvent, { state }: HubPlan): string | undefined {
+  if (objectType === 'device') return state.devices.find(({ id }) => id === objectId)?.name
+  if (objectType === 'network') return state.networks.find(({ id }) => id === objectId)?.name
+  return undefined
+}

@@ -1,0 +1,150 @@
+import { randomBytes } from 'node:crypto'
+import { isIP } from 'node:net'
+import { hostname, networkInterfaces } from 'node:os'
+import type { Writable } from 'node:stream'
+import { shownPath } from '../manifests/load-manifests.ts'
+import { formatProblem } from '../manifests/problem.ts'
+import { makeStyle, wantsColours } from '../print/style.ts'
+import type { ServerNames } from './authorities.ts'
+import { type DataFolder, openDataFolder } from './data-folder.ts'
+import { DevSession } from './dev-session.ts'
+import { makeObserver } from './hub-observer.ts'
+import type { StartBroker } from './hub-runner.ts'
+import { HubRunners } from './hub-runners.ts'
+import { IdentityStore } from './identity-store.ts'
+import { createLogger, isJsonLog, type LogFormat, type LogLevel } from './logger.ts'
+import { isPortFree } from './port-probe.ts'
+import { Reporter } from './reporter.ts'
+import { watchFolders } from './watch-folders.ts'
+
+export interface DevOptions {
+  /** Files and folders of manifests. */
+  paths: readonly string[]
+  /** Address to listen on. */
+  bind: string
+  /** The data folder. */
+  data: string
+  logLevel: LogLevel
+  logFormat: LogFormat
+}
+
+/** The process around the command, so that tests and `main.ts` bring their own. */
+export interface DevSurroundings {
+  stdout: Writable & { isTTY?: boolean }
+  stderr: Writable & { isTTY?: boolean }
+  env: NodeJS.ProcessEnv
+  startBroker: StartBroker
+  /** Aborted when the command has to end. */
+  signal: AbortSignal
+}
+
+/** Certificates of an hour's length are renewed in time, too. */
+const RENEW_EVERY_MS = 60_000
+
+/**
+ * Serves the hubs of a folder until the signal aborts.
+ * @returns the exit code: 0 after a clean stop, 1 when it could not start or could not keep what it held.
+ */
+export async function runDev(options: DevOptions, surroundings: DevSurroundings): Promise<number> {
+  const { stderr, env } = surroundings
+  const style = makeStyle(wantsColours(stderr, env))
+  let folder: DataFolder | undefined
+  try {
+    if (isIP(options.bind) === 0)
+      throw new Error(`--bind: expected an IP address such as 127.0.0.1, got ${JSON.stringify(options.bind)}`)
+    folder = openDataFolder(options.data)
+    return await serve(options, surroundings, folder)
+  } catch (error) {
+    stderr.write(`${style.error(`hublet: ${error instanceof Error ? error.message : String(error)}`)}\n`)
+    return 1
+  } finally {
+    folder?.close()
+  }
+}
+
+async function serve(
+  options: DevOptions,
+  surroundings: DevSurroundings,
+  folder: DataFolder,
+): Promise<number> {
+  const { stdout, stderr, env, signal } = surroundings
+  const logStyle = makeStyle(wantsColours(stderr, env))
+  const logOptions = { level: options.logLevel, format: options.logFormat, stream: stderr }
+  const logger = createLogger({ ...logOptions, style: logStyle })
+  const reporter = new Reporter({
+    output: stdout,
+    errors: stderr,
+    logger,
+    isJson: isJsonLog(logOptions),
+    style: makeStyle(wantsColours(stdout, env)),
+  })
+  const session = makeSession(options, surroundings, { folder, reporter })
+  const result = await session.start()
+  if (!result.started) {
+    stderr.write(`${result.problems.map(formatProblem).join('\n')}\n`)
+    stderr.write(`${logStyle.error('hublet: nothing is served, because the manifests are not valid')}\n`)
+    return 1
+  }
+  reporter.page([`${reporter.style.good('Ready.')} Changes to the manifests apply at once. Ctrl-C stops.`])
+  const watched = watchFolders({
+    paths: options.paths,
+    dataFolder: options.data,
+    files: result.files,
+    onChange: () => void session.reload(),
+  })
+  const renewal = setInterval(() => void session.renew(), RENEW_EVERY_MS)
+  try {
+    await aborted(signal)
+  } finally {
+    clearInterval(renewal)
+    watched.close()
+    logger.info('stopping')
+    await session.stop()
+  }
+  logger.info('stopped')
+  return 0
+}
+
+function makeSession(
+  { paths, bind, data }: DevOptions,
+  { startBroker }: DevSurroundings,
+  { folder, reporter }: { folder: DataFolder; reporter: Reporter },
+): DevSession {
+  const surroundings = { now: Date.now, random: randomBytes }
+  const file = (...parts: string[]) => shownPath(folder.file(...parts))
+  const runners = new HubRunners({
+    startBroker,
+    bind,
+    file: folder.file,
+    logger: reporter.logger,
+    isPortFree,
+    observer: makeObserver({ reporter, host: hostFor(bind), file }),
+  })
+  const identities = new IdentityStore(folder, surroundings, serverNames(bind))
+  return new DevSession({ paths, dataFolder: data, identities, runners, reporter })
+}
+
+const isWildcard = (bind: string) => bind === '0.0.0.0' || bind === '::'
+const isLoopback = (bind: string) => bind === '::1' || bind.startsWith('127.')
+
+const hostFor = (bind: string): string => (isWildcard(bind) || isLoopback(bind) ? 'localhost' : bind)
+
+/** Where everyone may connect, they do so by any address of this machine. */
+function serverNames(bind: string): ServerNames {
+  const local = ['127.0.0.1', '::1']
+  if (!isWildcard(bind)) return { dnsNames: ['localhost'], ipAddresses: [...local, bind] }
+  const addresses = Object.values(networkInterfaces()).flatMap((all) => all ?? [])
+  return {
+    dnsNames: ['localhost', ...(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/i.test(hostname()) ? [hostname()] : [])],
+    // Link-local addresses need a zone to be used, which no certificate can hold.
+    ipAddresses: [
+      ...local,
+      ...addresses.map(({ address }) => address).filter((address) => !address.startsWith('fe80:')),
+    ],
+  }
+}
+
+async function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return
+  await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+}

@@ -1,0 +1,78 @@
+import { Command, CommanderError, Option } from 'commander'
+import { runValidate } from './commands/validate.ts'
+import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from './dev/logger.ts'
+import { type DevSurroundings, runDev } from './dev/run-dev.ts'
+
+export interface ProgramSurroundings extends DevSurroundings {
+  version: string
+}
+
+/** A wrong option or argument, as most commands have it. */
+const USAGE_ERROR = 2
+
+/**
+ * Runs one command line.
+ * @param args without the program itself
+ * @returns the exit code; `main.ts` is what ends the process.
+ */
+export async function runProgram(
+  args: readonly string[],
+  surroundings: ProgramSurroundings,
+): Promise<number> {
+  let code = 0
+  const program = new Command('hublet')
+    .description('IoT hubs from manifests.')
+    .version(surroundings.version)
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => surroundings.stdout.write(text),
+      writeErr: (text) => surroundings.stderr.write(text),
+    })
+  addDev(program, async (options) => {
+    code = await runDev(options, surroundings)
+  })
+  program
+    .command('validate')
+    .description('check manifests the way an API server would')
+    .requiredOption('-f, --filename <path>', FILENAME_HELP, collect)
+    .action(async ({ filename }: { filename: string[] }) => {
+      code = await runValidate(filename, surroundings)
+    })
+  try {
+    await program.parseAsync(args, { from: 'user' })
+    return code
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error
+    return error.exitCode === 0 ? 0 : USAGE_ERROR
+  }
+}
+
+const FILENAME_HELP = 'file or folder of manifests, searched recursively; may be repeated'
+
+interface DevFlags {
+  filename: string[]
+  bind: string
+  data: string
+  logLevel: LogLevel
+  logFormat: LogFormat
+}
+
+function addDev(program: Command, run: (options: Parameters<typeof runDev>[0]) => Promise<void>): void {
+  program
+    .command('dev')
+    .description('serve the hubs of a folder of manifests on this machine, without a cluster')
+    .requiredOption('-f, --filename <path>', FILENAME_HELP, collect)
+    .option('--bind <address>', 'IP address to listen on', '127.0.0.1')
+    .option('--data <folder>', 'folder for keys, identities and messages', '.hublet')
+    .addOption(new Option('--log-level <level>', 'least level to log').choices(LOG_LEVELS).default('info'))
+    .addOption(
+      new Option('--log-format <format>', 'auto: text on a terminal, JSON elsewhere')
+        .choices(LOG_FORMATS)
+        .default('auto'),
+    )
+    .action(async ({ filename, bind, data, logLevel, logFormat }: DevFlags) => {
+      await run({ paths: filename, bind, data, logLevel, logFormat })
+    })
+}
+
+const collect = (value: string, previous: string[] | undefined): string[] => [...(previous ?? []), value]
