@@ -1,4 +1,4 @@
-import { X509Certificate as NodeCertificate, type webcrypto } from 'node:crypto'
+import type { webcrypto } from 'node:crypto'
 import { readCertificate } from './facts.ts'
 import { generateKeys, type KeyAlgorithm, privateKeyToPem, readPrivateKey, toSigningKey } from './keys.ts'
 import { PkiError } from './pki-error.ts'
@@ -8,7 +8,7 @@ import {
   KeyUsageFlags,
   KeyUsagesExtension,
   SubjectKeyIdentifierExtension,
-  type X509Certificate,
+  X509Certificate,
   X509CertificateGenerator,
 } from './x509.ts'
 
@@ -64,18 +64,18 @@ export async function createCa(request: CaRequest): Promise<CertificateWithKey> 
  * @throws PkiError naming `ca.certificatePem` or `ca.privateKeyPem`.
  */
 export function openCa(ca: CertificateWithKey, now: number): SigningCa {
-  const certificate = readCertificate(ca.certificatePem, 'ca.certificatePem')
+  const parsed = readCertificate(ca.certificatePem, 'ca.certificatePem')
   const key = readPrivateKey(ca.privateKeyPem, 'ca.privateKeyPem')
-  const parsed = new NodeCertificate(Buffer.from(certificate.rawData))
   if (!parsed.checkPrivateKey(key)) {
     const expected = 'the key of ca.certificatePem'
     throw new PkiError('KEY_MISMATCH', 'ca.privateKeyPem', { expected, got: 'another one' })
   }
   if (!parsed.ca)
     throw new PkiError('NOT_A_CA', 'ca.certificatePem', { expected: 'a CA certificate', got: 'another kind' })
-  if (certificate.notAfter.getTime() <= now) {
-    const got = `one that ended ${certificate.notAfter.toISOString()}`
+  if (parsed.validToDate.getTime() <= now) {
+    const got = `one that ended ${parsed.validToDate.toISOString()}`
     throw new PkiError('CA_EXPIRED', 'ca.certificatePem', { expected: 'a CA that has not expired', got })
   }
+  const certificate = new X509Certificate(new Uint8Array(parsed.raw))
   return { certificate, ...toSigningKey(key, 'ca.privateKeyPem') }
 }

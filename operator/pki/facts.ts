@@ -1,6 +1,5 @@
-import { createHash } from 'node:crypto'
+import { X509Certificate } from 'node:crypto'
 import { PkiError } from './pki-error.ts'
-import { X509Certificate } from './x509.ts'
 
 /** What a certificate says about itself, for records, status and renewal. */
 export interface CertificateFacts {
@@ -13,14 +12,14 @@ export interface CertificateFacts {
   notAfter: number
   /** Hex, lower case. */
   serial: string
-  /** Issuer as an RFC 4514 string. */
+  /** The issuer's name as OpenSSL shows it, such as `CN=garden device CA`; several parts with commas. */
   issuer: string
 }
 
 const BLOCK = /-----BEGIN CERTIFICATE-----[\sA-Za-z0-9+/=]+-----END CERTIFICATE-----/
 
 /**
- * Parses the first certificate in `pem` (a chain has the leaf first).
+ * Parses the first certificate in `pem` (a chain has the leaf first) with OpenSSL.
  * @throws PkiError `CERTIFICATE_UNREADABLE` naming `field`.
  */
 export function readCertificate(pem: string, field: string): X509Certificate {
@@ -40,16 +39,25 @@ export const fingerprint = (pem: string, field = 'certificate'): string =>
   fingerprintOf(readCertificate(pem, field))
 
 /** The facts of the first certificate in `pem`. @throws PkiError naming `field`. */
-export function facts(pem: string, field = 'certificate'): CertificateFacts {
-  const certificate = readCertificate(pem, field)
+export const facts = (pem: string, field = 'certificate'): CertificateFacts =>
+  factsOf(readCertificate(pem, field))
+
+/** The facts of a certificate that is parsed already. */
+export function factsOf(certificate: X509Certificate): CertificateFacts {
   return {
     fingerprint: fingerprintOf(certificate),
-    commonName: certificate.subjectName.getField('CN')[0] ?? '',
-    notBefore: certificate.notBefore.getTime(),
-    notAfter: certificate.notAfter.getTime(),
+    commonName: commonNameOf(certificate),
+    notBefore: certificate.validFromDate.getTime(),
+    notAfter: certificate.validToDate.getTime(),
     serial: certificate.serialNumber.toLowerCase(),
-    issuer: certificate.issuer,
+    issuer: certificate.issuer.split('\n').join(', '),
   }
+}
+
+/** The printed subject escapes characters; only the legacy object has the name as it is. */
+function commonNameOf(certificate: X509Certificate): string {
+  const subject = certificate.toLegacyObject().subject as { CN?: string | string[] } | undefined
+  return [subject?.CN].flat()[0] ?? ''
 }
 
 /** Whether it is time for a successor: less than `renewBefore` ms are left at `now` (ms since the epoch). */
@@ -59,5 +67,5 @@ export const needsRenewal = (
   now: number,
 ): boolean => certificate.notAfter - now < renewBefore
 
-const fingerprintOf = (certificate: X509Certificate): string =>
-  createHash('sha256').update(new Uint8Array(certificate.rawData)).digest('hex')
+const fingerprintOf = ({ fingerprint256 }: X509Certificate): string =>
+  fingerprint256.replaceAll(':', '').toLowerCase()

@@ -1,5 +1,5 @@
-import { X509Certificate as NodeCertificate } from 'node:crypto'
-import { type CertificateFacts, facts, readCertificate } from './facts.ts'
+import type { X509Certificate } from 'node:crypto'
+import { type CertificateFacts, factsOf, readCertificate } from './facts.ts'
 import { type KeyAlgorithm, readPrivateKey } from './keys.ts'
 import { PkiError } from './pki-error.ts'
 import type { CertificateWithKey } from './profile.ts'
@@ -17,7 +17,7 @@ export interface Pair extends CertificateWithKey {
  * @throws PkiError `CERTIFICATE_UNREADABLE`, `PRIVATE_KEY_UNREADABLE` or `KEY_MISMATCH`, naming the field.
  */
 export function readPair(pair: CertificateWithKey, field: string): Pair {
-  const certificate = nodeCertificate(pair.certificatePem, `${field}[tls.crt]`)
+  const certificate = readCertificate(pair.certificatePem, `${field}[tls.crt]`)
   const key = readPrivateKey(pair.privateKeyPem, `${field}[tls.key]`)
   if (!certificate.checkPrivateKey(key))
     throw new PkiError('KEY_MISMATCH', `${field}[tls.key]`, {
@@ -26,15 +26,15 @@ export function readPair(pair: CertificateWithKey, field: string): Pair {
     })
   return {
     ...pair,
-    facts: facts(pair.certificatePem),
+    facts: factsOf(certificate),
     keyAlgorithm: algorithmOf(certificate),
   }
 }
 
 /** Whether `caPem` signed the certificate: name, extensions and signature. Dates are not looked at. */
 export function isIssuedBy(certificatePem: string, caPem: string): boolean {
-  const certificate = nodeCertificate(certificatePem, 'certificate')
-  const ca = nodeCertificate(caPem, 'ca')
+  const certificate = readCertificate(certificatePem, 'certificate')
+  const ca = readCertificate(caPem, 'ca')
   return certificate.checkIssued(ca) && certificate.verify(ca.publicKey)
 }
 
@@ -43,7 +43,7 @@ export function isValidFor(
   certificatePem: string,
   names: { dnsNames: readonly string[]; ipAddresses: readonly string[] },
 ): boolean {
-  const certificate = nodeCertificate(certificatePem, 'certificate')
+  const certificate = readCertificate(certificatePem, 'certificate')
   // A wildcard is asked for as itself, which no host name is, so it is looked up in the text.
   const listed = new Set((certificate.subjectAltName ?? '').split(', '))
   return (
@@ -52,10 +52,7 @@ export function isValidFor(
   )
 }
 
-const nodeCertificate = (pem: string, field: string): NodeCertificate =>
-  new NodeCertificate(Buffer.from(readCertificate(pem, field).rawData))
-
-function algorithmOf({ publicKey }: NodeCertificate): KeyAlgorithm | undefined {
+function algorithmOf({ publicKey }: X509Certificate): KeyAlgorithm | undefined {
   const { asymmetricKeyType: type, asymmetricKeyDetails: details } = publicKey
   if (type === 'ec' && details?.namedCurve === 'prime256v1') return 'ECDSA-P256'
   if (type === 'rsa' && details?.modulusLength === 2048) return 'RSA-2048'
