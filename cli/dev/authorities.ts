@@ -1,4 +1,5 @@
 import type { ServerCredentials } from '../../contract/hub-state.ts'
+import type { Hub } from '../../crds/hub.ts'
 import { openCa } from '../../operator/pki/certificate-authority.ts'
 import type { Pair } from '../../operator/pki/pair.ts'
 import { readPair } from '../../operator/pki/pair.ts'
@@ -64,18 +65,33 @@ export async function hubServer(
       caPem,
     }
   }
-  const { dnsNames = [], ipAddresses = [], keyAlgorithm = 'ECDSA-P256' } = serverTLS.managed ?? {}
+  return await managedServer({ hub, key, managed: serverTLS.managed }, certificates, names)
+}
+
+async function managedServer(
+  { hub, key, managed }: Pick<HubManifests, 'hub' | 'key'> & { managed: Hub['spec']['serverTLS']['managed'] },
+  certificates: CertificateFiles,
+  names: ServerNames,
+): Promise<{ credentials: ServerCredentials; caPem: string }> {
+  const { dnsNames = [], ipAddresses = [], keyAlgorithm = 'ECDSA-P256' } = managed ?? {}
   const caName = `${hub.object.metadata.name} server CA`
   // Of the same algorithm: a client that cannot do elliptic curves has to verify the CA as well.
   const ca = await certificates.authority(`${key}/pki/server-ca`, caName, keyAlgorithm)
-  const pair = await certificates.server(`${key}/pki/server`, ca, {
-    dnsNames: unique([...names.dnsNames, ...dnsNames]),
-    ipAddresses: unique([...names.ipAddresses, ...ipAddresses]),
+  const wish = {
+    // Those of the manifest first, so that a fault's index is theirs.
+    dnsNames: unique([...dnsNames, ...names.dnsNames]),
+    ipAddresses: unique([...ipAddresses, ...names.ipAddresses]),
     keyAlgorithm,
-  })
-  return {
-    credentials: { certificateChain: pair.certificatePem, privateKey: pair.privateKeyPem },
-    caPem: ca.certificatePem,
+  }
+  try {
+    const pair = await certificates.server(`${key}/pki/server`, ca, wish)
+    return {
+      credentials: { certificateChain: pair.certificatePem, privateKey: pair.privateKeyPem },
+      caPem: ca.certificatePem,
+    }
+  } catch (error) {
+    if (!(error instanceof PkiError) || error.code !== 'INVALID_NAME') throw error
+    throw new PkiError(error.code, `spec.serverTLS.managed.${error.field}`, error.fault)
   }
 }
 

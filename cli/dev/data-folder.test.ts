@@ -33,7 +33,7 @@ describe('openDataFolder', () => {
     folder.write('a', 'two')
     expect(folder.read('a')).toBe('two')
     expect(mode(folder.file('a'))).toBe('600')
-    expect(readdirSync(folder.path).sort()).toEqual(['.gitignore', 'a', 'lock'])
+    expect(readdirSync(folder.path).sort()).toEqual(['.gitignore', '.lock', 'a'])
     folder.close()
   })
 

@@ -83,7 +83,8 @@ function claim(path: string): void {
 
 /** The operating system's lock, by way of SQLite: it goes with the process, however that ends. */
 function takeLock(path: string): DatabaseSync {
-  const file = join(path, 'lock')
+  // With a dot, as hubs have folders here and one may be called `lock`.
+  const file = join(path, '.lock')
   if (!existsSync(file)) closeSync(openSync(file, 'a', 0o600))
   const lock = new DatabaseSync(file, { timeout: LOCK_WAIT_MS })
   try {

@@ -76,7 +76,7 @@ export class DeviceIdentities {
     const now = this.#surroundings.now()
     const seen = seenDevice(known, device, { now, newId: this.#surroundings.newId })
     const certificate = isIssued(manifests.hub.object, device)
-      ? await this.#issued(device, seen, { manifests, authority, known })
+      ? await this.#issuedOrWhyNot(device, seen, { manifests, authority, known })
       : this.#provided(device, seen, manifests)
     const password = await this.#password(device, certificate.identity, manifests)
     const { identity } = password
@@ -88,6 +88,24 @@ export class DeviceIdentities {
         revokedFingerprints: identity.revoked,
       },
       diagnostics: [...certificate.diagnostics, ...password.diagnostics],
+    }
+  }
+
+  /** One device whose name no certificate can hold must not keep the others from being served. */
+  async #issuedOrWhyNot(
+    device: Device,
+    seen: DeviceIdentity,
+    context: DeviceContext,
+  ): Promise<CertificateOutcome> {
+    try {
+      return await this.#issued(device, seen, context)
+    } catch (error) {
+      if (!(error instanceof PkiError)) throw error
+      const { name } = device.metadata
+      const reason = DEVICE_REASONS.CertificateInvalid
+      const message = `no certificate can be issued: ${error.message}`
+      const diagnostic: Diagnostic = { kind: 'Device', name, reason, message, excluded: false }
+      return { identity: seen, facts: undefined, diagnostics: [diagnostic] }
     }
   }
 

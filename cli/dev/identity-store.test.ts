@@ -135,6 +135,19 @@ describe('the first start', () => {
     expect(new X509Certificate(pem).toLegacyObject().subject).toEqual({ CN: 'Lamp, kitchen' })
   })
 
+  it('serves the others when no certificate can hold the name of one', async () => {
+    const laptop = new Laptop()
+    const bad = deviceYaml('bad', 'name: "\\ud800"')
+    const { diagnostics, facts } = await laptop.identity(hubYaml(), bad, deviceYaml('lamp'))
+    expect(diagnostics).toEqual([
+      expect.objectContaining({
+        name: 'bad',
+        message: expect.stringMatching(/^no certificate can be issued/),
+      }),
+    ])
+    expect(facts.devices.get('lamp')?.certificate?.fingerprints).toHaveLength(1)
+  })
+
   it('makes RSA keys where the manifests ask for them, authorities included', async () => {
     const laptop = new Laptop()
     await laptop.identity(
@@ -152,11 +165,20 @@ describe('the first start', () => {
       hubYaml('{ serverTLS: { managed: { dnsNames: [hub.lan], ipAddresses: [10.0.0.5] } } }'),
     )
     expect(new X509Certificate(server.certificateChain).subjectAltName?.split(', ')).toEqual([
-      'DNS:localhost',
       'DNS:hub.lan',
+      'DNS:localhost',
+      'IP Address:10.0.0.5',
       'IP Address:127.0.0.1',
       'IP Address:0:0:0:0:0:0:0:1',
-      'IP Address:10.0.0.5',
+    ])
+  })
+
+  it('says file, line and field of an address that is none', async () => {
+    const result = await new Laptop().result(
+      hubYaml('{ serverTLS: { managed: { ipAddresses: [10.0.0.5, 999.0.0.1] } } }'),
+    )
+    expect(result.valid ? [] : result.problems.map(formatProblem)).toEqual([
+      'all.yaml:4: spec.serverTLS.managed.ipAddresses[1]: expected an IP address, got "999.0.0.1"',
     ])
   })
 

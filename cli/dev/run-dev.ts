@@ -3,7 +3,6 @@ import { isIP } from 'node:net'
 import { hostname, networkInterfaces } from 'node:os'
 import type { Writable } from 'node:stream'
 import { shownPath } from '../manifests/load-manifests.ts'
-import { formatProblem } from '../manifests/problem.ts'
 import { makeStyle, wantsColours } from '../print/style.ts'
 import type { ServerNames } from './authorities.ts'
 import { type DataFolder, openDataFolder } from './data-folder.ts'
@@ -81,8 +80,7 @@ async function serve(
   const session = makeSession(options, surroundings, { folder, reporter })
   const result = await session.start()
   if (!result.started) {
-    stderr.write(`${result.problems.map(formatProblem).join('\n')}\n`)
-    stderr.write(`${logStyle.error('hublet: nothing is served, because the manifests are not valid')}\n`)
+    reporter.problems(result.problems, 'nothing is served, because the manifests are not valid')
     return 1
   }
   reporter.page([`${reporter.style.good('Ready.')} Changes to the manifests apply at once. Ctrl-C stops.`])
