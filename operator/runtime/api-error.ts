@@ -9,14 +9,20 @@ export class ApiError extends Error {
   readonly reason: string
   /** What the server asked for by `Retry-After`, in ms. */
   readonly retryAfterMs: number | undefined
-  readonly body: ApiStatus | undefined
+  /** Not a field: a logger would print the whole answer for each failure. */
+  readonly #body: ApiStatus | undefined
 
   constructor(what: string, status: number, body?: ApiStatus, retryAfterMs?: number) {
     super(`${what}: ${status} ${body?.reason ?? ''}${body?.message ? `: ${body.message}` : ''}`.trimEnd())
     this.status = status
     this.reason = body?.reason ?? ''
-    this.body = body
+    this.#body = body
     this.retryAfterMs = retryAfterMs
+  }
+
+  /** What the server has against which field. */
+  get causes(): ReadonlyArray<{ field?: string; message?: string; reason?: string }> {
+    return this.#body?.details?.causes ?? []
   }
 }
 
@@ -46,6 +52,5 @@ export const isInvalid = (error: unknown): boolean => hasStatus(error, 422) && !
 /** An apply that names a uid is refused as a conflict when the object is gone, but as invalid when another took its name. */
 function isOfAnotherUid(error: unknown): boolean {
   if (!(error instanceof ApiError) || error.status !== 422) return false
-  const causes = error.body?.details?.causes ?? []
-  return causes.length > 0 && causes.every(({ field }) => field === 'metadata.uid')
+  return error.causes.length > 0 && error.causes.every(({ field }) => field === 'metadata.uid')
 }

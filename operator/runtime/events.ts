@@ -76,6 +76,7 @@ export class EventRecorder implements EventSink {
   readonly #stop = new AbortController()
   #sending: Promise<void> | undefined
   #draining = false
+  #writing: Series | undefined
   #cancelFlush: (() => void) | undefined
   #dropped = 0
 
@@ -111,7 +112,9 @@ export class EventRecorder implements EventSink {
 
   /** Resolves when everything noted so far was written or given up. */
   async flush(): Promise<void> {
-    for (const series of this.#series.values()) if (series.count > series.sent) this.#send(series)
+    for (const series of this.#series.values()) {
+      if (series.count > series.sent && series !== this.#writing) this.#send(series)
+    }
     await this.#sending
   }
 
@@ -185,7 +188,9 @@ export class EventRecorder implements EventSink {
     for (const series of this.#outbox) {
       this.#outbox.delete(series)
       if (this.#stop.signal.aborted) break
+      this.#writing = series
       await this.#write(series)
+      this.#writing = undefined
     }
     this.#draining = false
   }
