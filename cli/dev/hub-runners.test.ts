@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { pino } from 'pino'
 import { afterEach, describe, expect, it } from 'vitest'
-import type { Broker, BrokerOptions } from '../../broker/create-broker.ts'
 import { makeTempDir } from '../../test-support/temp-dir.ts'
 import { openDataFolder } from './data-folder.ts'
 import { describeChange } from './hub-observer.ts'
@@ -10,38 +9,7 @@ import { type HubPlan, planHubs } from './hub-plan.ts'
 import { HubRunners, type RunnersObserver } from './hub-runners.ts'
 import { IdentityStore } from './identity-store.ts'
 import { deviceYaml, hubYaml, setOf } from './manifests.fixture.ts'
-
-/** Stands for a broker at its interface: what counts here is which hubs are started, told and stopped. */
-class RecordingBroker implements Broker {
-  readonly ports: Broker['ports']
-  readonly #options: BrokerOptions
-  readonly #log: string[]
-  readonly #name: string
-
-  constructor(options: BrokerOptions, log: string[]) {
-    this.#options = options
-    this.#log = log
-    this.#name = options.state.hub().name
-    this.ports = Object.fromEntries(Object.entries(options.listeners).map(([name, { port }]) => [name, port]))
-  }
-
-  async start(): Promise<this> {
-    await this.#options.state.start(() => this.#log.push(`changed ${this.#name}`))
-    this.#log.push(`started ${this.#name}`)
-    return this
-  }
-
-  setCredentials(): void {
-    this.#log.push(`credentials ${this.#name}`)
-  }
-
-  activity = () => []
-  metrics = async () => ''
-
-  async stop(): Promise<void> {
-    this.#log.push(`stopped ${this.#name}`)
-  }
-}
+import { RecordingBroker } from './recording-broker.fixture.ts'
 
 const stops: (() => Promise<unknown>)[] = []
 afterEach(async () => {
