@@ -39,6 +39,17 @@ const printed = ({ name, type, jsonPath, description, priority }: PrinterColumn)
   ...(priority === undefined ? {} : { priority }),
 })
 
+/**
+ * `format: password` is for our own messages. An API server takes a list where a string with a format
+ * stands (kube-openapi checks the types of lists and strings only where there is no format), so it must not see it.
+ */
+function withoutPasswordFormat<T extends StructuralSchema>(schema: T): T {
+  const text = JSON.stringify(schema, function (this: Record<string, unknown>, key, value: unknown) {
+    return key === 'format' && value === 'password' && this['type'] === 'string' ? undefined : value
+  })
+  return JSON.parse(text) as T
+}
+
 /** The CustomResourceDefinition (apiextensions.k8s.io/v1) of a kind, as a plain object. */
 export function crdManifest(kind: KindDefinition) {
   return {
@@ -66,7 +77,7 @@ export function crdManifest(kind: KindDefinition) {
           storage: true,
           subresources: { status: {} },
           additionalPrinterColumns: kind.columns.map(printed),
-          schema: { openAPIV3Schema: rootSchema(kind) },
+          schema: { openAPIV3Schema: withoutPasswordFormat(rootSchema(kind)) },
         },
       ],
     },
