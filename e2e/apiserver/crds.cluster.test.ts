@@ -319,7 +319,8 @@ describe('an object that was changed at random', () => {
     const old = parent[key]
     if (action === 0 && !Array.isArray(parent)) delete parent[key]
     else if (action === 1 && Array.isArray(old)) old.push(value)
-    else if (action === 1 && typeof old === 'object' && old !== null) old['extra'] = value
+    else if (action === 1 && typeof old === 'object' && old !== null)
+      (old as Record<string, Json>)['extra'] = value
     else parent[key] = value
     return copy
   }
