@@ -1,13 +1,13 @@
 /**
- * Requests to one API server. Reads clusters, credentials and proxies through client-node's KubeConfig, but keeps
- * its own connections: client-node 2.0.1 makes a new TLS connection for each request, which at thousands of
- * objects is most of the cost of a request.
+ * Requests to one API server. Clusters, credentials and proxies are client-node's affair, connections our own:
+ * client-node 2.0.1 makes a new TLS connection for each request, which at thousands of objects is most of the cost
+ * of a request.
  */
 import type { IncomingMessage } from 'node:http'
 import * as http from 'node:http'
 import * as https from 'node:https'
-import type { KubeConfig } from '@kubernetes/client-node'
 import { ApiError, TransportError } from './api-error.ts'
+import type { ClusterAccess } from './cluster-access.ts'
 import { openWire, readAll, type WireOptions } from './http-wire.ts'
 import type { ApiStatus } from './resource.ts'
 
@@ -54,7 +54,8 @@ export interface RequestFacts {
 }
 
 export interface ApiClientOptions {
-  kubeConfig: KubeConfig
+  /** A KubeConfig of client-node, or what `loadClusterAccess` found. */
+  kubeConfig: ClusterAccess
   userAgent?: string
   /** ms for one request when it names none. Default 30,000. */
   timeoutMs?: number

@@ -1,15 +1,8 @@
 import pino from 'pino'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import {
-  adminConfig,
-  CONFIG_MAPS,
-  type ConfigMap,
-  installWidgets,
-  TestNamespace,
-  WIDGETS,
-  type Widget,
-} from '../../test-support/cluster.ts'
+import { adminConfig, installWidgets, TestNamespace } from '../../test-support/cluster.ts'
 import { FaultProxy } from '../../test-support/fault-proxy.ts'
+import { CONFIG_MAPS, type ConfigMap, WIDGETS, type Widget } from '../../test-support/test-kinds.ts'
 import { type ApiClient, createApiClient } from './api-client.ts'
 import { Applier, type ApplyResult, type Desired } from './apply.ts'
 import { systemClock } from './clock.ts'

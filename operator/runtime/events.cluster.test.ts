@@ -1,14 +1,9 @@
 import pino from 'pino'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import {
-  adminConfig,
-  CONFIG_MAPS,
-  installWidgets,
-  TestNamespace,
-  WIDGETS,
-} from '../../test-support/cluster.ts'
+import { adminConfig, installWidgets, TestNamespace } from '../../test-support/cluster.ts'
 import { FakeClock } from '../../test-support/fake-clock.ts'
 import { FaultProxy } from '../../test-support/fault-proxy.ts'
+import { CONFIG_MAPS, WIDGETS } from '../../test-support/test-kinds.ts'
 import { type ApiClient, createApiClient } from './api-client.ts'
 import { EventRecorder, type EventRecorderOptions, type EventText } from './events.ts'
 import type { KubeObject, Resource } from './resource.ts'

@@ -1,15 +1,9 @@
 import pino from 'pino'
 import { Registry } from 'prom-client'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import {
-  adminConfig,
-  CONFIG_MAPS,
-  type ConfigMap,
-  installWidgets,
-  TestNamespace,
-  WIDGETS,
-} from '../../test-support/cluster.ts'
+import { adminConfig, installWidgets, TestNamespace } from '../../test-support/cluster.ts'
 import { type Fault, FaultProxy } from '../../test-support/fault-proxy.ts'
+import { CONFIG_MAPS, type ConfigMap, WIDGETS } from '../../test-support/test-kinds.ts'
 import { type ApiClient, createApiClient } from './api-client.ts'
 import { systemClock } from './clock.ts'
 import { type Change, Informer, type InformerOptions } from './informer.ts'

@@ -1,15 +1,8 @@
 import { readFile } from 'node:fs/promises'
 import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest'
-import {
-  adminConfig,
-  CONFIG_MAPS,
-  type ConfigMap,
-  installWidgets,
-  TestNamespace,
-  WIDGETS,
-  type Widget,
-} from '../../test-support/cluster.ts'
+import { adminConfig, installWidgets, TestNamespace } from '../../test-support/cluster.ts'
 import { FaultProxy } from '../../test-support/fault-proxy.ts'
+import { CONFIG_MAPS, type ConfigMap, WIDGETS, type Widget } from '../../test-support/test-kinds.ts'
 import { findCondition } from './conditions.ts'
 import type { StatusBase } from './status.ts'
 import { startWidgetOperator, type WidgetOperator } from './widget-operator.fixture.ts'

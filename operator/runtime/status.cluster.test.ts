@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { installWidgets, TestNamespace, WIDGETS, type Widget } from '../../test-support/cluster.ts'
+import { installWidgets, TestNamespace } from '../../test-support/cluster.ts'
 import { FakeClock } from '../../test-support/fake-clock.ts'
+import { WIDGETS, type Widget } from '../../test-support/test-kinds.ts'
 import { type Finding, ready, stalled } from './conditions.ts'
 import { ensureFinalizer, finalize, removeFinalizer } from './finalizer.ts'
 import { type StatusBase, writeStatus } from './status.ts'

@@ -5,7 +5,7 @@
 import type { KubeConfig } from '@kubernetes/client-node'
 import pino from 'pino'
 import { Registry } from 'prom-client'
-import { CONFIG_MAPS, WIDGETS, type Widget } from '../../test-support/cluster.ts'
+import { CONFIG_MAPS, WIDGETS, type Widget } from '../../test-support/test-kinds.ts'
 import { createApiClient } from './api-client.ts'
 import { Applier, type Desired } from './apply.ts'
 import { createClientMetrics } from './client-metrics.ts'
