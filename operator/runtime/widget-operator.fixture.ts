@@ -89,7 +89,7 @@ export function startWidgetOperator(options: WidgetOperatorOptions): WidgetOpera
     resource: CONFIG_MAPS,
     indexers: { [OWNER_INDEX]: byOwner },
   })
-  const widgetView = new RecentWrites<KubeObject>(widgets as unknown as Informer<KubeObject>, clock)
+  const widgetView = new RecentWrites(widgets, clock)
   const configMapView = new RecentWrites(configMaps, clock)
   const applier = new Applier({
     client: writer,
@@ -106,7 +106,7 @@ export function startWidgetOperator(options: WidgetOperatorOptions): WidgetOpera
   })
 
   async function reconcile(key: string, { signal }: ReconcileContext): Promise<Outcome> {
-    const widget = widgetView.get(key) as Widget | undefined
+    const widget = widgetView.get(key)
     if (!widget) return done()
     const request = { client: writer, resource: WIDGETS, object: widget, finalizer: FINALIZER, signal }
     if (isDeleting(widget)) {
