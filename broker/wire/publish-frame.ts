@@ -48,7 +48,7 @@ export function decodePublish(frame: FrameReader, version: ProtocolVersion): Inb
   if (bodyEnd - at < 2) throw new ProtocolViolation('PACKET_MALFORMED', 'PUBLISH without a topic')
   const topicEnd = at + 2 + buffer.readUInt16BE(at)
   if (topicEnd > bodyEnd) throw new ProtocolViolation('PACKET_MALFORMED', 'PUBLISH topic is cut short')
-  const topicKey = buffer.latin1Slice(at + 2, topicEnd)
+  const topicKey = buffer.toString('latin1', at + 2, topicEnd)
   at = topicEnd
   let packetId = 0
   if (qos > 0) {
@@ -99,7 +99,7 @@ function readVariableInteger(buffer: Buffer, start: number, end: number): { valu
 /** The text of a raw topic, or undefined when it is not UTF-8 ([MQTT-1.5.3-1]). */
 export function topicText(topicKey: string): string | undefined {
   const bytes = Buffer.from(topicKey, 'latin1')
-  return isUtf8(bytes) ? bytes.utf8Slice(0, bytes.length) : undefined
+  return isUtf8(bytes) ? bytes.toString() : undefined
 }
 
 /** A whole PUBLISH. At QoS > 0 the packet identifier stands at `idOffset` and is filled in for each receiver. */
@@ -129,7 +129,7 @@ export function encodePublish(
   } while (rest > 0)
   bytes.writeUInt16BE(topicBytes, at)
   at += 2
-  bytes.utf8Write(message.topic, at)
+  bytes.write(message.topic, at)
   at += topicBytes
   const idOffset = at
   at += idBytes

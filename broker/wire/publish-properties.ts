@@ -54,7 +54,7 @@ class Cursor {
 
 /** [MQTT-1.5.4-1], [MQTT-1.5.4-2]: well-formed UTF-8 without U+0000. */
 function decodeText(bytes: Buffer): string {
-  const text = bytes.utf8Slice(0, bytes.length)
+  const text = bytes.toString()
   if (text.includes('\u0000') || (text.includes('\ufffd') && Buffer.byteLength(text) !== bytes.length)) {
     throw new PropertyError('a text property is not valid UTF-8')
   }
