@@ -1,7 +1,7 @@
 import { describe } from 'vitest'
 import { acceptContract } from './store-accept.contract.ts'
 import type { StoreUnderTest } from './store-fixtures.ts'
-import { storeProperties } from './store-properties.ts'
+import { storeProperties } from './store-properties.contract.ts'
 import { queueContract } from './store-queue.contract.ts'
 import { reopenContract } from './store-reopen.contract.ts'
 
