@@ -18,6 +18,8 @@ export class Outbox {
   readonly #transport: Transport
   #frames: Buffer[] = []
   #bytes = 0
+  /** What the transport still held after the last flush: asking it for every frame would cost more than the frame. */
+  #carried = 0
   #queued = false
 
   constructor(transport: Transport) {
@@ -27,6 +29,13 @@ export class Outbox {
   /** Bytes not yet taken by the kernel. */
   get pendingBytes(): number {
     return this.#bytes + this.#transport.pendingBytes
+  }
+
+  /** More than `limit` bytes wait. Asks the transport only when the last answer may be too high. */
+  isOver(limit: number): boolean {
+    if (this.#bytes + this.#carried <= limit) return false
+    this.#carried = this.#transport.pendingBytes
+    return this.#bytes + this.#carried > limit
   }
 
   /** `frame` must not change afterwards: it may be shared with other links. */
@@ -50,6 +59,7 @@ export class Outbox {
     this.#bytes = 0
     if (frames.length === 1) {
       this.#transport.write(frames[0] as Buffer)
+      this.#carried = this.#transport.pendingBytes
       return
     }
     let first = 0
@@ -62,6 +72,7 @@ export class Outbox {
         size = 0
       }
     }
+    this.#carried = this.#transport.pendingBytes
   }
 
   clear(): void {
