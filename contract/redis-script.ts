@@ -1,0 +1,35 @@
+import { createHash } from 'node:crypto'
+
+/** What a script needs of a Redis client; ioredis has it. */
+export interface ScriptRunner {
+  evalsha(sha: string, keyCount: number, ...args: (string | Buffer | number)[]): Promise<unknown>
+  eval(lua: string, keyCount: number, ...args: (string | Buffer | number)[]): Promise<unknown>
+}
+
+/**
+ * A Lua script that is sent once and named by its digest from then on. Scripts start with `#!lua`: Redis then
+ * checks before the first line whether it may write at all (memory, replica, disk), so that none stops half-way.
+ */
+export class RedisScript {
+  readonly sha: string
+  readonly lua: string
+
+  constructor(lua: string) {
+    this.lua = lua
+    this.sha = createHash('sha1').update(lua).digest('hex')
+  }
+
+  async run(
+    client: ScriptRunner,
+    keys: readonly string[],
+    args: readonly (string | Buffer | number)[],
+  ): Promise<unknown> {
+    try {
+      return await client.evalsha(this.sha, keys.length, ...keys, ...args)
+    } catch (error) {
+      // A restart or SCRIPT FLUSH has emptied the cache of scripts.
+      if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error
+      return await client.eval(this.lua, keys.length, ...keys, ...args)
+    }
+  }
+}
