@@ -15,7 +15,11 @@ export class LiveDevice<Link> {
   /** ms since the epoch. */
   lastActivityAt: number
 
-  constructor(id: string, record: DeviceRecord, hub: { eventsPrefix: string; limits: HubLimits; now: number }) {
+  constructor(
+    id: string,
+    record: DeviceRecord,
+    hub: { eventsPrefix: string; limits: HubLimits; now: number },
+  ) {
     this.id = id
     this.record = record
     this.filters = compileFilters(record.filters, hub.eventsPrefix)

@@ -63,6 +63,7 @@ export class SubscriptionIndex<Subscriber, Value> {
   #youngMatches = 0
   #wildcards = 0
   #size = 0
+  #version = 0
   /** The walk's stack, kept to allocate nothing. */
   readonly #nodes: Array<Node<Subscriber, Value>> = []
   readonly #depths: number[] = []
@@ -77,8 +78,19 @@ export class SubscriptionIndex<Subscriber, Value> {
     return this.#size
   }
 
+  /** Rises with every change, so that what was made from a match can be kept until then. */
+  get version(): number {
+    return this.#version
+  }
+
+  /** What is known of the subscribers themselves has changed, so what was made from a match is void. */
+  touch(): void {
+    this.#version += 1
+  }
+
   /** False: the subscriber had the filter already, and `value` has replaced the old one. */
   add(filter: string, subscriber: Subscriber, value: Value): boolean {
+    this.#version += 1
     const wildcard = hasWildcard(filter)
     const node = wildcard ? this.#grow(filter) : undefined
     const entries = node === undefined ? this.#exact.get(filter) : entriesAt(node, filter)
@@ -105,6 +117,7 @@ export class SubscriptionIndex<Subscriber, Value> {
     const own = this.#ofSubscriber.get(subscriber)
     const index = own?.findIndex((entry) => entry.filter === filter) ?? -1
     if (own === undefined || index < 0) return false
+    this.#version += 1
     own[index] = own.at(-1)!
     own.pop()
     if (own.length === 0) this.#ofSubscriber.delete(subscriber)
@@ -116,6 +129,7 @@ export class SubscriptionIndex<Subscriber, Value> {
   removeAll(subscriber: Subscriber): number {
     const own = this.#ofSubscriber.get(subscriber)
     if (own === undefined) return 0
+    this.#version += 1
     this.#ofSubscriber.delete(subscriber)
     for (const { filter } of own) this.#takeOut(filter, subscriber)
     return own.length

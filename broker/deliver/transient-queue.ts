@@ -69,8 +69,7 @@ export class TransientQueue extends OutboundQueue {
     const { message } = delivery.outgoing
     const bytes = messageBytes(message)
     let dropped = 0
-    const full = () =>
-      this.#waiting.length - this.#head >= queueMessages || this.#bytes + bytes > queueBytes
+    const full = () => this.#waiting.length - this.#head >= queueMessages || this.#bytes + bytes > queueBytes
     if (queueOverflow === 'DropOldest' && bytes <= queueBytes) {
       for (; full() && this.#head < this.#waiting.length; dropped += 1) this.#shift()
     }

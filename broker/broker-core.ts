@@ -1,0 +1,194 @@
+import type { Logger } from 'pino'
+import type { HubEvent } from '../contract/hub-event.ts'
+import { Counters } from './counters.ts'
+import type { Session } from './deliver/session.ts'
+import { SubscriptionIndex } from './deliver/subscription-index.ts'
+import type { DeviceActivity } from './device-activity.ts'
+import { EventOutlet } from './event-outlet.ts'
+import { Ingest } from './ingest.ts'
+import type { ListenerHost, NetworkPublish } from './listen/listener-host.ts'
+import { applyChange, type ListenerChanges } from './live-changes.ts'
+import { createMetrics } from './metrics.ts'
+import { compileFilters } from './policy/filters.ts'
+import { judgePublish } from './policy/service-level.ts'
+import { ALLOWED, deny, type Verdict } from './policy/verdict.ts'
+import { restore } from './restore.ts'
+import type { SessionContext } from './session/context.ts'
+import { LinkHost } from './session/link-host.ts'
+import { LiveDevices } from './session/live-devices.ts'
+import { Sessions, storeLimits } from './session/sessions.ts'
+import { Wills } from './session/wills.ts'
+import type { StateChange, StateSource } from './state/state-source.ts'
+import { RetainedIndex } from './store/retained-index.ts'
+import type { Store, SubscriptionRecord } from './store/store.ts'
+import { SWEEP_INTERVAL_MS, sweep } from './sweep.ts'
+
+export interface CoreOptions {
+  state: StateSource
+  store: Store
+  logger: Logger
+  onEvent?: (event: HubEvent) => void
+}
+
+/** Everything of a broker but its listeners: wires the parts, and turns changes and time into action. */
+export class BrokerCore {
+  readonly #context: SessionContext
+  readonly #links: LinkHost
+  readonly #events: EventOutlet
+  readonly #registry: ReturnType<typeof createMetrics>
+  #listeners: ListenerChanges | undefined
+  #sweeping: NodeJS.Timeout | undefined
+  /** Changes are applied one after another. */
+  #changing: Promise<void> = Promise.resolve()
+
+  private constructor(options: CoreOptions) {
+    const { context, events } = wire(options)
+    this.#context = context
+    this.#events = events
+    this.#links = new LinkHost(context)
+    this.#registry = createMetrics({ context, links: () => this.#links.links })
+  }
+
+  static async start(options: CoreOptions): Promise<BrokerCore> {
+    const { state, store } = options
+    let core: BrokerCore | undefined
+    const early: StateChange[] = []
+    await state.start((change) => {
+      if (core === undefined) early.push(change)
+      else core.#onChange(change)
+    })
+    core = new BrokerCore(options)
+    try {
+      await restore(core.#context, await store.open(storeLimits(state.hub().limits)))
+      await core.#links.start()
+    } catch (error) {
+      await state.stop()
+      throw error
+    }
+    for (const change of early) core.#onChange(change)
+    core.#sweeping = setInterval(() => core.#sweep(), SWEEP_INTERVAL_MS)
+    core.#sweeping.unref()
+    return core
+  }
+
+  setListeners(listeners: ListenerChanges): void {
+    this.#listeners = listeners
+  }
+
+  listenerHost(): ListenerHost {
+    const { state, logger } = this.#context
+    return {
+      hub: () => this.#context.hub(),
+      networkByName: (name) => state.networkByName(name),
+      openLink: (facts, transport, place) => this.#links.open(facts, transport, place),
+      publish: (message) => this.#publishFromNetwork(message),
+      raise: (event) => this.#events.raise(event),
+      logger,
+    }
+  }
+
+  activity(): DeviceActivity[] {
+    return Array.from(this.#context.devices, ({ id, links, lastActivityAt, messagesIn, messagesOut }) => ({
+      deviceId: id,
+      connections: links.size,
+      lastActivityAt,
+      messagesIn,
+      messagesOut,
+    }))
+  }
+
+  async metrics(): Promise<string> {
+    return await this.#registry.metrics()
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#sweeping)
+    // First, so that no will is published because the broker goes.
+    this.#context.wills.stop()
+    await this.#links.stop()
+    await this.#context.state.stop()
+    await this.#changing
+    await this.#context.store.close()
+  }
+
+  #sweep(): void {
+    sweep(this.#context, this.#links.links, this.#events)
+  }
+
+  #onChange(change: StateChange): void {
+    this.#changing = this.#changing
+      .then(() => applyChange(this.#context, this.#listeners, change))
+      .catch((error: unknown) => {
+        this.#context.logger.error({ err: error }, 'a change of the hub could not be applied')
+      })
+  }
+
+  async #publishFromNetwork(publish: NetworkPublish): Promise<Verdict> {
+    const { counters, ingest } = this.#context
+    const { network, topic, payload, qos, retain } = publish
+    const hub = this.#context.hub()
+    const level = judgePublish(hub, { qos, retain, payloadBytes: payload.length })
+    const verdict = hub.enabled ? level : deny('HUB_DISABLED')
+    if (!verdict.allowed) {
+      const { code, detail } = verdict
+      const about = detail === undefined ? {} : { detail }
+      this.#events.raise({ code, objectType: 'network', objectId: network.id, ...about })
+      return verdict
+    }
+    counters.networkRequests += 1
+    await ingest.accept({ topic, payload, qos, retain })
+    return ALLOWED
+  }
+}
+
+function wire(options: CoreOptions): { context: SessionContext; events: EventOutlet } {
+  const { state, store, logger } = options
+  const now = Date.now
+  const hub = () => state.hub()
+  const { retainedMessages, retainedBytes } = hub().limits
+  const subscriptions = new SubscriptionIndex<Session, SubscriptionRecord>()
+  const retained = new RetainedIndex({ messages: retainedMessages, bytes: retainedBytes })
+  const counters = new Counters()
+  const raise = (event: HubEvent) => events.raise(event)
+  const devices = new LiveDevices({ hub, now })
+  const sessions = new Sessions({ store, subscriptions, hub, raise, counters, logger, now })
+  const sessionByKey = (key: string) => sessions.get(key)
+  const ingest = new Ingest({ store, subscriptions, retained, sessionByKey, hub, raise, counters, now })
+  const mayPublish = (deviceId: string, topic: string) => {
+    const live = devices.get(deviceId)
+    if (live !== undefined) return live.filters.allowsPublish(topic)
+    return state.deviceById(deviceId).then((record) => {
+      if (record === undefined) return false
+      return compileFilters(record.filters, hub().events.topicPrefix).allowsPublish(topic)
+    })
+  }
+  const wills = new Wills({ store, ingest: () => ingest, mayPublish, raise, logger, now })
+  const events = new EventOutlet({
+    hub,
+    counters,
+    now,
+    observe: options.onEvent,
+    publish(topic, payload) {
+      const passage = ingest.enter({ topic, payload, qos: 0, retain: false })
+      // At QoS 0 and without retain nothing is stored, so there is nothing to wait for.
+      ingest.complete(passage, { duplicate: false, seqs: [], dropped: [] })
+    },
+  })
+  const context: SessionContext = {
+    state,
+    store,
+    subscriptions,
+    retained,
+    devices,
+    sessions,
+    wills,
+    ingest,
+    counters,
+    logger,
+    generation: 0,
+    hub,
+    raise,
+    now,
+  }
+  return { context, events }
+}

@@ -1,0 +1,127 @@
+import type { HubEvent } from '../contract/hub-event.ts'
+import type { HubRecord } from '../contract/hub-state.ts'
+import type { Counters } from './counters.ts'
+import { fanOut, storedTargets } from './deliver/fan-out.ts'
+import { OutgoingMessage } from './deliver/outgoing-message.ts'
+import { type Recipient, recipientsOf } from './deliver/recipients.ts'
+import type { Session } from './deliver/session.ts'
+import type { SubscriptionIndex } from './deliver/subscription-index.ts'
+import type { RetainedIndex } from './store/retained-index.ts'
+import type { AcceptResult, ApplicationMessage, Store, SubscriptionRecord } from './store/store.ts'
+
+export interface IngestParts {
+  store: Store
+  subscriptions: SubscriptionIndex<Session, SubscriptionRecord>
+  retained: RetainedIndex
+  sessionByKey: (key: string) => Session | undefined
+  hub: () => HubRecord
+  raise: (event: HubEvent) => void
+  counters: Counters
+  /** ms since the epoch. */
+  now: () => number
+}
+
+export interface IngestOptions {
+  /** The publishing session, for No Local. */
+  origin?: Session | undefined
+  recipients?: readonly Recipient[] | undefined
+  /** QoS 2 of a persistent session: its id is stored together with the message. */
+  incoming?: { sessionKey: string; packetId: number } | undefined
+  willOf?: string | undefined
+}
+
+/** A message between the store's answer and its delivery. */
+export interface Passage {
+  outgoing: OutgoingMessage
+  recipients: readonly Recipient[]
+  origin: Session | undefined
+  stored: AcceptResult | Promise<AcceptResult>
+}
+
+const NOTHING_STORED: AcceptResult = Object.freeze({
+  duplicate: false,
+  seqs: Object.freeze([]),
+  dropped: Object.freeze([]),
+})
+
+/**
+ * The one door for a message of any origin: device, will, token network, event. Whoever brings it has judged
+ * it. `enter` stores, `complete` delivers; between the two the caller keeps its own order, and acknowledges
+ * only after `complete` (design §4: no PUBACK before the store).
+ */
+export class Ingest {
+  readonly #parts: IngestParts
+
+  constructor(parts: IngestParts) {
+    this.#parts = parts
+  }
+
+  /** Throws nothing; a store that fails rejects `stored`. */
+  enter(message: ApplicationMessage, options: IngestOptions = {}): Passage {
+    const { store, subscriptions, now } = this.#parts
+    const { origin, incoming, willOf } = options
+    const recipients = options.recipients ?? recipientsOf(message.topic, subscriptions.match(message.topic))
+    const targets = storedTargets(message, recipients, origin)
+    const outgoing = new OutgoingMessage(message, now())
+    const retained = message.retain ? this.#retain(message) : undefined
+    if (targets.length === 0 && retained === undefined && incoming === undefined && willOf === undefined) {
+      return { outgoing, recipients, origin, stored: NOTHING_STORED }
+    }
+    const stored = store.accept({
+      message,
+      targets,
+      ...(retained === undefined ? {} : { retained }),
+      ...(incoming === undefined ? {} : { incoming }),
+      ...(willOf === undefined ? {} : { willOf }),
+    })
+    return { outgoing, recipients, origin, stored }
+  }
+
+  complete({ outgoing, recipients, origin }: Passage, result: AcceptResult): void {
+    const { counters } = this.#parts
+    if (result.duplicate) return
+    const count = { delivered: 0, dropped: 0 }
+    fanOut(outgoing, recipients, { origin, seqs: result.seqs }, count)
+    counters.messagesDelivered += count.delivered
+    counters.droppedSlow += count.dropped
+    if (result.dropped.length > 0) this.#tellDropped(result.dropped)
+  }
+
+  /** Both steps, for origins that have no order of their own to keep. Rejects when the store fails. */
+  async accept(message: ApplicationMessage, options?: IngestOptions): Promise<void> {
+    const passage = this.enter(message, options)
+    this.complete(passage, await passage.stored)
+  }
+
+  #retain(message: ApplicationMessage): 'Set' | 'Clear' | undefined {
+    const { retained, raise, now, hub } = this.#parts
+    if (message.payload.length === 0) {
+      retained.clear(message.topic)
+      return 'Clear'
+    }
+    if (retained.set(message, now())) return 'Set'
+    const { retainedMessages, retainedBytes } = hub().limits
+    raise({
+      code: 'RETAINED_FULL',
+      objectType: 'hub',
+      objectId: hub().uid,
+      detail: `at most ${retainedMessages} messages and ${retainedBytes} bytes`,
+    })
+    return undefined
+  }
+
+  #tellDropped(dropped: AcceptResult['dropped']): void {
+    const { counters, raise, sessionByKey } = this.#parts
+    for (const { sessionKey, count } of dropped) {
+      counters.droppedQueueFull += count
+      const session = sessionByKey(sessionKey)
+      if (session === undefined) continue
+      raise({
+        code: 'QUEUE_OVERFLOW',
+        objectType: 'device',
+        objectId: session.device.id,
+        detail: `${count} of session ${session.clientId.slice(0, 64)}`,
+      })
+    }
+  }
+}
