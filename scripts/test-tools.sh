@@ -7,7 +7,7 @@ set -euo pipefail
 # Debian keeps the mosquitto broker in sbin, which a plain user's PATH leaves out.
 PATH="$PATH:/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin"
 
-readonly TOOLS=(mosquitto_pub mosquitto_sub mosquitto openssl curl stdbuf)
+readonly TOOLS=(mosquitto_pub mosquitto_sub mosquitto redis-server openssl curl stdbuf)
 readonly POLICY=/usr/sbin/policy-rc.d
 
 missing_tools() {
@@ -22,6 +22,8 @@ package_of() {
   case "$1:$2" in
     apt:mosquitto_* | apk:mosquitto_*) echo mosquitto-clients ;;
     *:mosquitto*) echo mosquitto ;;
+    apt:redis-server) echo redis-server ;;
+    *:redis-server) echo redis ;;
     *:stdbuf) echo coreutils ;;
     *) echo "$2" ;;
   esac
@@ -40,7 +42,8 @@ explain() {
     echo "  Fedora, RHEL     sudo dnf install $(packages_for dnf "$@")"
     echo "  Alpine           sudo apk add $(packages_for apk "$@")"
     echo "  macOS            brew install $(packages_for brew "$@")"
-    echo 'The tests start their own programs: a mosquitto service that the package started is not needed.'
+    echo 'The tests start their own programs: a service that a package started is not needed.'
+    echo 'Redis has to be 7.0 or later; Valkey does as well, when it answers to redis-server.'
   } >&2
 }
 
@@ -68,7 +71,7 @@ install_by_apt() {
 # Only a service that this script's own installation brought is switched off for the next boot too.
 keep_service_off() {
   if [ -d /run/systemd/system ]; then
-    as_root systemctl disable --now mosquitto.service >/dev/null 2>&1 || true
+    as_root systemctl disable --now "$1.service" >/dev/null 2>&1 || true
   fi
 }
 
@@ -89,7 +92,8 @@ main() {
     explain "${missing[@]}"
     return 1
   fi
-  case " ${packages[*]} " in *' mosquitto '*) keep_service_off ;; esac
+  case " ${packages[*]} " in *' mosquitto '*) keep_service_off mosquitto ;; esac
+  case " ${packages[*]} " in *' redis-server '*) keep_service_off redis-server ;; esac
 
   # shellcheck disable=SC2207
   missing=($(missing_tools))
