@@ -73,8 +73,8 @@ describe('an entry of the change stream', () => {
     expect(decodeChangeEntry(changeEntryId(42), fields)).toEqual({ revision: 42, previous: 41, change })
   })
 
-  it('takes a revision that is a time in milliseconds', () => {
-    expect(decodeChangeEntry(changeEntryId(1_790_000_000_123), fields)?.revision).toBe(1_790_000_000_123)
+  it('takes a revision that is a time in microseconds', () => {
+    expect(decodeChangeEntry(changeEntryId(1_790_000_000_123_456), fields)?.revision).toBe(1_790_000_000_123_456)
   })
 
   it.each([

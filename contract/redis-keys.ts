@@ -7,7 +7,7 @@
  * |---------------------------|--------|--------------------------------------------------------------------------|
  * | **`state:`**              |        | **written by the operator, read by brokers** (`hub-state.ts`)            |
  * | `state:version`           | string | `HUB_STATE_VERSION` of what is stored                                    |
- * | `state:revision`          | string | number of the last change; rises by one a change                         |
+ * | `state:revision`          | string | number of the last change, counted up from the time (µs) of the first   |
  * | `state:hub`               | string | JSON HubRecord                                                           |
  * | `state:networks`          | string | JSON NetworkRecord[]                                                     |
  * | `state:routes`            | string | JSON RouteRecord[]                                                       |
