@@ -11,6 +11,8 @@ export interface PersistentQueueOptions {
   sessionKey: string
   /** The session is from an earlier life of the process: what had been sent then is not known. */
   restored: boolean
+  /** Asked again for what has waited: the device's filters may have changed since. */
+  allows: (topic: string) => boolean
   /** ms since the epoch. */
   now: () => number
   onFault: (error: unknown) => void
@@ -129,6 +131,11 @@ export class PersistentQueue extends OutboundQueue {
     if (released) {
       this.resumeRelease(seq)
       this.#sent(seq)
+      return true
+    }
+    if (!this.#options.allows(message.topic)) {
+      this.settle(seq)
+      this.#sentSeq = seq
       return true
     }
     const { version } = this.receiver!

@@ -5,6 +5,8 @@ import { OutgoingMessage } from './outgoing-message.ts'
 
 export interface TransientQueueOptions {
   limits: () => StoreLimits
+  /** Asked again for what has waited: the device's filters may have changed since. */
+  allows: (topic: string) => boolean
   /** ms since the epoch. */
   now: () => number
   /** Messages were lost to the bound. */
@@ -35,7 +37,8 @@ export class TransientQueue extends OutboundQueue {
     while (room > 0 && this.#head < this.#waiting.length) {
       const delivery = this.#waiting[this.#head]!
       const now = this.#options.now()
-      if (isExpired(delivery.outgoing.message, now)) this.#shift()
+      const { message } = delivery.outgoing
+      if (isExpired(message, now) || !this.#options.allows(message.topic)) this.#shift()
       else if (this.#transmit(counted(delivery, now))) {
         this.#shift()
         room -= 1

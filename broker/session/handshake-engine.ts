@@ -5,7 +5,7 @@ import type { Link } from './link.ts'
 /** aedes caps ids of MQTT 3.1 at 23 characters by default; ours are our own (see `begin`). */
 const MAX_ID_LENGTH = 65_535
 /** Its heartbeat and will sweep serve several brokers on one store; here they would do nothing. */
-const IDLE_INTERVAL_MS = 2 ** 29
+const IDLE_INTERVAL_MS = 2 ** 28
 
 export interface HandshakeHooks {
   /** A well-formed CONNECT. False: it was refused, and answered. */

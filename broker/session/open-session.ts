@@ -92,7 +92,9 @@ async function resumeOrStart(
 ): Promise<{ session: Session; present: boolean }> {
   const { sessions, wills } = context
   const known = sessions.get(key)
-  if (known !== undefined && !plan.clean) return { session: known, present: true }
+  // The sweep that forgets it may be up to a second late.
+  const expired = (known?.expiresAt ?? Number.POSITIVE_INFINITY) <= context.now()
+  if (known !== undefined && !plan.clean && !expired) return { session: known, present: true }
   if (known !== undefined) {
     // The old session ends here, and a will that waited on it is due (MQTT 5 §3.1.3.2.2).
     wills.fire(key)

@@ -114,8 +114,8 @@ export class Sessions {
   #add(device: SessionDevice, clientId: string, kind: { persistent: boolean; restored: boolean }): Session {
     const key = sessionKey(device.id, clientId)
     const queue = kind.persistent
-      ? this.#persistentQueue(key, kind.restored)
-      : this.#transientQueue(device.id)
+      ? this.#persistentQueue(key, device, kind.restored)
+      : this.#transientQueue(device)
     const session = new Session({ key, clientId, device, persistent: kind.persistent, queue })
     this.#byKey.set(key, session)
     const ofDevice = this.#byDevice.get(device.id)
@@ -124,12 +124,13 @@ export class Sessions {
     return session
   }
 
-  #persistentQueue(sessionKey: string, restored: boolean): PersistentQueue {
+  #persistentQueue(sessionKey: string, device: SessionDevice, restored: boolean): PersistentQueue {
     const { store, now, logger, counters } = this.#parts
     return new PersistentQueue({
       store,
       sessionKey,
       restored,
+      allows: (topic) => device.filters.allowsDelivery(topic),
       now,
       onFault: (error) => {
         counters.storeFaults += 1
@@ -138,14 +139,15 @@ export class Sessions {
     })
   }
 
-  #transientQueue(deviceId: string): TransientQueue {
+  #transientQueue(device: SessionDevice): TransientQueue {
     const { hub, now, raise, counters } = this.#parts
     return new TransientQueue({
       limits: () => storeLimits(hub().limits),
+      allows: (topic) => device.filters.allowsDelivery(topic),
       now,
       onDrop: (count) => {
         counters.droppedQueueFull += count
-        raise({ code: 'QUEUE_OVERFLOW', objectType: 'device', objectId: deviceId, detail: String(count) })
+        raise({ code: 'QUEUE_OVERFLOW', objectType: 'device', objectId: device.id, detail: String(count) })
       },
     })
   }
