@@ -74,7 +74,9 @@ describe('an entry of the change stream', () => {
   })
 
   it('takes a revision that is a time in microseconds', () => {
-    expect(decodeChangeEntry(changeEntryId(1_790_000_000_123_456), fields)?.revision).toBe(1_790_000_000_123_456)
+    expect(decodeChangeEntry(changeEntryId(1_790_000_000_123_456), fields)?.revision).toBe(
+      1_790_000_000_123_456,
+    )
   })
 
   it.each([

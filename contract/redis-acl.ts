@@ -6,7 +6,7 @@ import { busChannel, hubPrefix, routesPrefix, statusPrefix, storePrefix } from '
  */
 const COMMANDS = [
   // The connection itself. INFO: how clients see whether Redis is still loading.
-  ...['auth', 'hello', 'ping', 'quit', 'select', 'client|setname', 'client|setinfo', 'client|id', 'info'],
+  ...['auth', 'hello', 'ping', 'quit', 'select', 'client|setname', 'client|id', 'info'],
   ...['multi', 'exec', 'discard', 'watch', 'unwatch', 'wait', 'time'],
   ...['eval', 'evalsha', 'eval_ro', 'evalsha_ro', 'script|load', 'script|exists'],
   ...[
@@ -32,10 +32,12 @@ const COMMANDS = [
   ...['publish', 'spublish', 'subscribe', 'ssubscribe', 'unsubscribe', 'sunsubscribe'],
 ] as const
 
+export const HUB_ACL_USER_PREFIX = 'hublet-'
+
 /** The ACL user of a hub. */
 export function hubAclUser(uid: string): string {
   hubPrefix(uid)
-  return `hublet-${uid}`
+  return `${HUB_ACL_USER_PREFIX}${uid}`
 }
 
 /** The parts of an ACL rule that `ACL GETUSER` shows as they were given. */
