@@ -74,7 +74,8 @@ const messaging = Block(
       type: 'integer',
       enum: [0, 1, 2],
       default: 2,
-      description: 'The highest quality of service; a publish above it is refused, a subscription lowered.',
+      description:
+        'The highest quality of service. A publish above it is refused; a subscription is lowered, before MQTT 5 refused.',
     }),
     persistentSessions: Flag({
       default: true,
