@@ -3,7 +3,7 @@ import type { Counters } from './counters.ts'
 import type { SessionContext } from './session/context.ts'
 import type { Link } from './session/link.ts'
 
-/** Counter → name and help. Labels would cost a look-up per message; these are per hub as the process is. */
+/** Counter → name and help. Labels would cost a look-up per message, so the hub's stand for all. */
 const COUNTERS: Readonly<Record<keyof Counters, readonly [name: string, help: string]>> = {
   messagesReceived: ['hublet_messages_received_total', 'PUBLISH packets from devices.'],
   messagesDelivered: [
@@ -32,9 +32,11 @@ export interface MetricsParts {
 /** Prometheus metrics of one broker, read from the data plane only when they are asked for. */
 export function createMetrics({ context, links }: MetricsParts): Registry {
   const registry = new Registry()
-  for (const [key, [name, help]] of Object.entries(COUNTERS)) {
+  const { namespace, name } = context.hub()
+  registry.setDefaultLabels({ namespace, hub: name })
+  for (const [key, [metric, help]] of Object.entries(COUNTERS)) {
     const counter = new Counter({
-      name,
+      name: metric,
       help,
       registers: [registry],
       collect() {

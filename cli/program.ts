@@ -1,4 +1,4 @@
-import { Command, CommanderError, Option } from 'commander'
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { runValidate } from './commands/validate.ts'
 import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from './dev/logger.ts'
 import { type DevSurroundings, runDev } from './dev/run-dev.ts'
@@ -52,6 +52,7 @@ const FILENAME_HELP = 'file or folder of manifests, searched recursively; may be
 interface DevFlags {
   filename: string[]
   bind: string
+  metricsPort: number
   data: string
   logLevel: LogLevel
   logFormat: LogFormat
@@ -63,6 +64,11 @@ function addDev(program: Command, run: (options: Parameters<typeof runDev>[0]) =
     .description('serve the hubs of a folder of manifests on this machine, without a cluster')
     .requiredOption('-f, --filename <path>', FILENAME_HELP, collect)
     .option('--bind <address>', 'IP address to listen on', '127.0.0.1')
+    .addOption(
+      new Option('--metrics-port <port>', 'port of /metrics; the next free one when it is taken')
+        .default(9090)
+        .argParser(parsePort),
+    )
     .option('--data <folder>', 'folder for keys, identities and messages', '.hublet')
     .addOption(new Option('--log-level <level>', 'least level to log').choices(LOG_LEVELS).default('info'))
     .addOption(
@@ -70,9 +76,15 @@ function addDev(program: Command, run: (options: Parameters<typeof runDev>[0]) =
         .choices(LOG_FORMATS)
         .default('auto'),
     )
-    .action(async ({ filename, bind, data, logLevel, logFormat }: DevFlags) => {
-      await run({ paths: filename, bind, data, logLevel, logFormat })
+    .action(async ({ filename, bind, metricsPort, data, logLevel, logFormat }: DevFlags) => {
+      await run({ paths: filename, bind, metricsPort, data, logLevel, logFormat })
     })
+}
+
+function parsePort(value: string): number {
+  const port = Number(value)
+  if (Number.isInteger(port) && port >= 0 && port <= 65_535) return port
+  throw new InvalidArgumentError('Expected a port from 0 (any free one) to 65535.')
 }
 
 const collect = (value: string, previous: string[] | undefined): string[] => [...(previous ?? []), value]

@@ -84,6 +84,11 @@ export class HubRunner {
     return this.#parts.broker.ports
   }
 
+  /** Prometheus text of this hub. */
+  metrics(): Promise<string> {
+    return this.#parts.broker.metrics()
+  }
+
   /** Brings a new plan into force without touching what it does not concern. */
   update(plan: HubPlan): StateChange {
     const { broker, state, current } = this.#parts

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { StateChange } from '../../broker/state/state-source.ts'
 import type { HubPlan } from './hub-plan.ts'
 import { HubRunner, type RunnerOptions } from './hub-runner.ts'
+import { mergeMetrics } from './merge-metrics.ts'
 import { assignPorts, LISTENER_NAMES, type ListenerPorts, wantedPorts } from './ports.ts'
 
 /** What happened to the hubs, for whoever tells people. */
@@ -62,6 +63,12 @@ export class HubRunners {
   /** The open ports, by hub. */
   ports(): Record<string, ListenerPorts> {
     return Object.fromEntries([...this.#running].map(([key, { ports }]) => [key, ports]))
+  }
+
+  /** Prometheus text of all hubs. */
+  async metrics(): Promise<string> {
+    const runners = [...this.#running.values()]
+    return mergeMetrics(await Promise.all(runners.map((runner) => runner.metrics())))
   }
 
   /** Stops every hub, and rejects with the first fault when all have been tried. */

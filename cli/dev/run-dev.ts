@@ -3,6 +3,7 @@ import { isIP } from 'node:net'
 import { hostname, networkInterfaces } from 'node:os'
 import type { Writable } from 'node:stream'
 import { shownPath } from '../manifests/load-manifests.ts'
+import { urlHost } from '../print/network-commands.ts'
 import { makeStyle, wantsColours } from '../print/style.ts'
 import type { ServerNames } from './authorities.ts'
 import { type DataFolder, openDataFolder } from './data-folder.ts'
@@ -12,7 +13,9 @@ import type { StartBroker } from './hub-runner.ts'
 import { HubRunners } from './hub-runners.ts'
 import { IdentityStore } from './identity-store.ts'
 import { createLogger, isJsonLog, type LogFormat, type LogLevel } from './logger.ts'
+import { startMetricsServer } from './metrics-server.ts'
 import { isPortFree } from './port-probe.ts'
+import { assignPorts } from './ports.ts'
 import { Reporter } from './reporter.ts'
 import { watchFolders } from './watch-folders.ts'
 
@@ -21,6 +24,8 @@ export interface DevOptions {
   paths: readonly string[]
   /** Address to listen on. */
   bind: string
+  /** Port of `/metrics`, or the next free one. */
+  metricsPort: number
   /** The data folder. */
   data: string
   logLevel: LogLevel
@@ -77,12 +82,15 @@ async function serve(
     isJson: isJsonLog(logOptions),
     style: makeStyle(wantsColours(stdout, env)),
   })
-  const session = makeSession(options, surroundings, { folder, reporter })
+  const runners = makeRunners(options, surroundings, { folder, reporter })
+  const session = makeSession(options, runners, { folder, reporter })
   const result = await session.start()
   if (!result.started) {
     reporter.problems(result.problems, 'nothing is served, because the manifests are not valid')
     return 1
   }
+  const metrics = await serveMetrics(options, runners)
+  reporter.page([`Metrics on http://${urlHost(hostFor(options.bind))}:${metrics.port}/metrics.`])
   reporter.page([`${reporter.style.good('Ready.')} Changes to the manifests apply at once. Ctrl-C stops.`])
   const watched = watchFolders({
     paths: options.paths,
@@ -97,20 +105,27 @@ async function serve(
     clearInterval(renewal)
     watched.close()
     logger.info('stopping')
+    await metrics.close()
     await session.stop()
   }
   logger.info('stopped')
   return 0
 }
 
-function makeSession(
-  { paths, bind, data }: DevOptions,
+/** Not worth failing for: another program on the port only moves it. */
+async function serveMetrics({ bind, metricsPort }: DevOptions, runners: HubRunners) {
+  const taken = new Set(Object.values(runners.ports()).flatMap((ports) => Object.values(ports)))
+  const assigned = await assignPorts({ http: metricsPort }, taken, (port) => isPortFree(bind, port))
+  return await startMetricsServer({ host: bind, port: assigned.http ?? 0 }, () => runners.metrics())
+}
+
+function makeRunners(
+  { bind }: DevOptions,
   { startBroker }: DevSurroundings,
   { folder, reporter }: { folder: DataFolder; reporter: Reporter },
-): DevSession {
-  const surroundings = { now: Date.now, random: randomBytes }
+): HubRunners {
   const file = (...parts: string[]) => shownPath(folder.file(...parts))
-  const runners = new HubRunners({
+  return new HubRunners({
     startBroker,
     bind,
     file: folder.file,
@@ -118,6 +133,14 @@ function makeSession(
     isPortFree,
     observer: makeObserver({ reporter, host: hostFor(bind), file }),
   })
+}
+
+function makeSession(
+  { paths, bind, data }: DevOptions,
+  runners: HubRunners,
+  { folder, reporter }: { folder: DataFolder; reporter: Reporter },
+): DevSession {
+  const surroundings = { now: Date.now, random: randomBytes }
   const identities = new IdentityStore(folder, surroundings, serverNames(bind))
   return new DevSession({ paths, dataFolder: data, identities, runners, reporter })
 }
