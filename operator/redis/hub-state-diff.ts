@@ -54,21 +54,23 @@ export const digestOf = (json: string): string => hash('sha256', json, 'base64ur
 
 /**
  * What has to be written so that `stored` becomes `next`: nothing when both are the same. Removals come first:
- * what a hub no longer trusts must not wait for thousands of new devices.
+ * what a hub no longer trusts must not wait for thousands of new devices. In a first write the hub comes last: a
+ * broker that finds the hub finds all devices, and takes none for deleted that is only still to come.
  */
 export function planBatches(stored: StoredDigests, next: EncodedState, bounds: BatchBounds): StateBatch[] {
-  const parts: StateBatch['parts'] = {}
-  for (const part of PARTS) if (stored.parts[part] !== next.parts[part].digest) parts[part] = next.parts[part]
-  const removed = [...stored.devices.keys()].filter((id) => !next.devices.has(id))
-
   const batches: StateBatch[] = []
-  if (Object.keys(parts).length > 0) batches.push({ parts, removed: [], devices: [] })
+  const removed = [...stored.devices.keys()].filter((id) => !next.devices.has(id))
   for (let from = 0; from < removed.length; from += bounds.devices) {
-    const slice = removed.slice(from, from + bounds.devices)
-    if (from === 0 && batches[0] !== undefined) batches[0].removed = slice
-    else batches.push({ parts: {}, removed: slice, devices: [] })
+    batches.push({ parts: {}, removed: removed.slice(from, from + bounds.devices), devices: [] })
   }
   addDevices(batches, stored, next, bounds)
+
+  const parts: StateBatch['parts'] = {}
+  for (const part of PARTS) if (stored.parts[part] !== next.parts[part].digest) parts[part] = next.parts[part]
+  if (Object.keys(parts).length === 0) return batches
+  if (batches.length === 0) batches.push({ parts: {}, removed: [], devices: [] })
+  const carrier = stored.parts.hub === undefined ? batches.at(-1) : batches[0]
+  carrier!.parts = parts
   return batches
 }
 
@@ -95,9 +97,9 @@ function addDevices(
   next: EncodedState,
   bounds: BatchBounds,
 ): void {
-  // The first devices go with the last batch there is, so that a small change is one batch.
+  // The first devices go with the last removals, so that a small change is one batch.
   let batch = batches.at(-1)
-  let bytes = batch === undefined ? 0 : partBytes(batch)
+  let bytes = 0
   for (const [id, { json, digest }] of next.devices) {
     if (stored.devices.get(id) === digest) continue
     const places = batch === undefined ? 0 : bounds.devices - batch.devices.length - batch.removed.length
@@ -109,10 +111,6 @@ function addDevices(
     batch.devices.push({ id, json, digest })
     bytes += json.length
   }
-}
-
-function partBytes({ parts }: StateBatch): number {
-  return PARTS.reduce((sum, part) => sum + (parts[part]?.json.length ?? 0), 0)
 }
 
 function encoded(json: string): Encoded {

@@ -162,6 +162,23 @@ describe('HubStateWriter on a real Redis', () => {
     }
   })
 
+  test('writes the hub last the first time, so that no broker takes a device for deleted that is still to come', async () => {
+    const devices = Array.from({ length: 10 }, () => device())
+    const state = { ...garden(), devices }
+    await new HubStateWriter({ redis, batch: { devices: 3 } }).write(state)
+    const first = await storedChanges(redis, state.hub.uid)
+    expect(first.map(({ change }) => change.hub)).toEqual([false, false, false, true])
+    // Later changes of the hub must not wait for devices.
+    const next = {
+      ...state,
+      hub: { ...state.hub, enabled: false },
+      devices: devices.map((it) => ({ ...it, enabled: false })),
+    }
+    await new HubStateWriter({ redis, batch: { devices: 3 } }).write(next)
+    const second = (await storedChanges(redis, state.hub.uid)).slice(first.length)
+    expect(second.map(({ change }) => change.hub)).toEqual([true, false, false, false])
+  })
+
   test('keeps the change stream short', async () => {
     const state = garden()
     const writer = new HubStateWriter({ redis, changesKept: 50 })

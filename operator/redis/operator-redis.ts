@@ -24,6 +24,7 @@ export function createOperatorRedis(settings: RedisSettings, options: OperatorRe
     ...settings,
     connectionName: 'hublet-operator',
     disableClientInfo: true,
+    protocol: 2,
     lazyConnect: true,
     enableOfflineQueue: false,
     // A command whose answer was lost may have run: only its caller knows whether to run it again.

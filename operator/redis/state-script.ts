@@ -43,7 +43,9 @@ if previous == '' then
 else
   nextRevision = string.format('%.0f', tonumber(previous) + 1)
 end
-if stored ~= ARGV[2] or previous == '' then redis.call('UNLINK', devices, names, prints, digests) end
+if stored ~= ARGV[2] or previous == '' then
+  redis.call('UNLINK', KEYS[3], KEYS[4], KEYS[5], devices, names, prints, digests)
+end
 redis.call('SET', version, ARGV[2])
 redis.call('SET', revision, nextRevision)
 
