@@ -10,7 +10,11 @@ export interface ProtocolFault {
   version: ProtocolVersion
 }
 
-const LEVELS: Readonly<Record<string, readonly number[]>> = { MQTT: [4, 5], MQIsdp: [3] }
+/** A map: the name comes from the client, and on an object `constructor` would be found. */
+const LEVELS = new Map<string, readonly number[]>([
+  ['MQTT', [4, 5]],
+  ['MQIsdp', [3]],
+])
 
 /** Why the first packet of a link cannot be a CONNECT we speak; its other fields are not looked at. */
 export function protocolFault({
@@ -29,8 +33,8 @@ export function protocolFault({
   }
   const name = buffer.toString('latin1', bodyStart + 2, Math.min(nameEnd, bodyStart + 2 + 16))
   const level = buffer[nameEnd] as number
-  if (LEVELS[name]?.includes(level)) return undefined
-  const known = Object.hasOwn(LEVELS, name)
+  if (LEVELS.get(name)?.includes(level) === true) return undefined
+  const known = LEVELS.has(name)
   return {
     code: 'UNSUPPORTED_PROTOCOL',
     detail: known ? String(level) : 'unknown protocol name',
