@@ -15,12 +15,23 @@ const DISCONNECT_WITH_WILL = 0x04
 /** [MQTT-2.2.2-2]: flags that every packet but PUBLISH must have. */
 const FLAGS = [0, 0, 0, -1, 0, 0, 2, 0, 2, 0, 2, 0, 0, 0, 0, 0]
 
-/** One packet of an open link. What breaks the protocol closes it. */
+/**
+ * One packet of an open link. What breaks the protocol closes it; so does a fault of ours, for one client must
+ * not be able to end the connections of all others.
+ */
 export function dispatch(context: SessionContext, link: Link): void {
   try {
     handle(context, link)
   } catch (error) {
-    if (!(error instanceof ProtocolViolation)) throw error
+    if (!(error instanceof ProtocolViolation)) {
+      context.logger.error({ err: error, packet: currentDigest(link) }, 'a packet could not be handled')
+      closeLink(context, link, {
+        code: 'PROTOCOL_ERROR',
+        detail: 'it could not be handled',
+        reasonCode: 0x80,
+      })
+      return
+    }
     const { code, reasonCode, message } = error
     closeLink(context, link, { code, detail: message, packet: currentDigest(link), reasonCode })
   }

@@ -5,6 +5,7 @@ import type { Session } from '../deliver/session.ts'
 import { judgeSubscribe } from '../policy/service-level.ts'
 import type { SubscriptionRecord } from '../store/store.ts'
 import { decodeControlPacket, encodeControlPacket } from '../wire/control-packet.ts'
+import { requireContent } from '../wire/require-content.ts'
 import { currentDigest, raiseFor } from './close-link.ts'
 import type { SessionContext } from './context.ts'
 import type { Link } from './link.ts'
@@ -27,6 +28,7 @@ export function onSubscribe(context: SessionContext, link: Link): void {
   if (session === undefined) return
   const frame = reader.buffer.subarray(reader.frameStart, reader.bodyEnd)
   const packet = decodeControlPacket(frame, link.version) as ISubscribePacket
+  requireContent(packet.messageId, packet.subscriptions.length)
   const answers = judge(context, link, session, packet)
   const granted = answers.flatMap((answer) => (answer.subscription === undefined ? [] : answer))
   for (const { subscription } of granted) context.sessions.subscribe(session, subscription!)

@@ -1,5 +1,6 @@
 import type { IUnsubscribePacket } from 'mqtt-packet'
 import { decodeControlPacket, encodeControlPacket } from '../wire/control-packet.ts'
+import { requireContent } from '../wire/require-content.ts'
 import type { SessionContext } from './context.ts'
 import type { Link } from './link.ts'
 
@@ -11,6 +12,7 @@ export function onUnsubscribe(context: SessionContext, link: Link): void {
   if (session === undefined) return
   const frame = reader.buffer.subarray(reader.frameStart, reader.bodyEnd)
   const packet = decodeControlPacket(frame, link.version) as IUnsubscribePacket
+  requireContent(packet.messageId, packet.unsubscriptions.length)
   const granted = packet.unsubscriptions.map((filter) =>
     context.sessions.unsubscribe(session, filter) ? 0 : NO_SUBSCRIPTION_EXISTED,
   )

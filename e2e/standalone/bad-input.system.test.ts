@@ -57,6 +57,7 @@ async function underWatch(
   expect(broker.ending).toBeUndefined()
   expect(messages).toBeGreaterThan(5)
   expect(slowestMs).toBeLessThan(CANARY_SLOWEST_MS)
+  expect((await broker.eventCounts())['LOGGED_ERROR']).toBeUndefined()
   await expectMemoryBack(broker, before)
 }
 
