@@ -1,11 +1,27 @@
 import type { CelRule } from './fields.ts'
-import { GROUP, type KindDefinition, type PrinterColumn, VERSION } from './meta.ts'
+import { COMMON_REASONS, GROUP, type KindDefinition, type PrinterColumn, VERSION } from './meta.ts'
 import { type StructuralSchema, toStructural } from './structural.ts'
 
 /** The whole object as an API server sees it. */
 export interface RootSchema extends StructuralSchema {
   properties: Record<'apiVersion' | 'kind' | 'metadata' | 'spec' | 'status', StructuralSchema>
   'x-kubernetes-validations': CelRule[]
+}
+
+/**
+ * The status of an object that nobody has looked at. Without one, GitOps tools take the object for ready; as a default
+ * it is there from the start, also while no operator runs.
+ */
+const UNSEEN_STATUS = {
+  conditions: [
+    {
+      type: 'Ready',
+      status: 'Unknown',
+      reason: COMMON_REASONS.Pending,
+      message: 'waiting for the operator',
+      lastTransitionTime: '1970-01-01T00:00:00Z',
+    },
+  ],
 }
 
 /** Throws `UnsupportedSchemaError` where a kind uses a shape that no API server takes. */
@@ -20,7 +36,7 @@ export function rootSchema(kind: KindDefinition): RootSchema {
       // The server's own affair; the name is declared so that a rule can blame it.
       metadata: { type: 'object', properties: { name: { type: 'string', maxLength: 253 } } },
       spec,
-      status: toStructural(kind.status, `${kind.kind}.status`),
+      status: { ...toStructural(kind.status, `${kind.kind}.status`), default: UNSEEN_STATUS },
     },
     // A spec whose every field has a default need not be written down.
     ...('default' in spec ? {} : { required: ['spec'] }),

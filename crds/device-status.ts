@@ -22,6 +22,22 @@ export const DeviceStatus = Block(
               maxItems: 16,
             }),
           ),
+          retiring: Type.Optional(
+            List(
+              Block(
+                {
+                  fingerprint: fingerprint('SHA-256 of the certificate (DER), in hex.'),
+                  until: Time({ description: 'When the overlap, or the certificate itself, ends.' }),
+                },
+                { description: 'A certificate that was replaced.' },
+              ),
+              {
+                description: 'Those of them that were replaced, accepted until the overlap ends.',
+                maxItems: 15,
+                mapKeys: ['fingerprint'],
+              },
+            ),
+          ),
           notAfter: Type.Optional(Time({ description: 'When the newest of them expires.' })),
           secretName: Type.Optional(
             Text({ description: 'The Secret that holds certificate and key.', maxLength: 253 }),

@@ -171,6 +171,8 @@ export const CONDITION_TYPES = { Ready: 'Ready', Reconciling: 'Reconciling', Sta
 export const COMMON_REASONS = {
   /** Everything that the spec asks for is in place. */
   Succeeded: 'Succeeded',
+  /** Not seen by an operator yet. */
+  Pending: 'Pending',
   /** Seen for the first time, or a new generation: work is under way. */
   Progressing: 'Progressing',
   /** The hub that hubRef names does not exist in this namespace. */

@@ -95,6 +95,8 @@ function checkOurs(value: JsonObject, schema: StructuralSchema, oldManifest: unk
   // The status subresource: a create or update of the object itself cannot set it.
   delete value['status']
   applyDefaults(value, schema)
+  // Its default tells that no operator has seen the object, which is no part of a manifest.
+  delete value['status']
   const errors = [...unknown, ...checkSchema(value, schema, ''), ...findDuplicateItems(value, schema, '')]
   if (isObject(value['metadata'])) errors.push(...checkObjectMeta(value['metadata']))
   // Rules may rely on the schema (`duration(self)` on its pattern), so they wait until it is met.

@@ -188,6 +188,16 @@ describe('the CRDs', () => {
   })
 })
 
+it('an object that no operator has seen is not taken for ready', async () => {
+  const manifest = { apiVersion: API_VERSION, kind: 'Hub', metadata: { name: 'unseen' }, spec: {} }
+  const stored = await ask(manifest, { keep: true })
+  if (!stored.accepted) throw new Error(stored.text)
+  const { status } = await space.get<KubeObject & { status?: unknown }>(resourceOf('Hub'), 'unseen')
+  expect(status).toEqual({
+    conditions: [expect.objectContaining({ type: 'Ready', status: 'Unknown', reason: 'Pending' })],
+  })
+})
+
 describe('an invalid object is refused by the API server and by validate alike', () => {
   it.each(INVALID_OBJECTS)('$title', async ({ manifest, oldManifest, field, message }) => {
     const ours = validate(manifest, { oldManifest })
