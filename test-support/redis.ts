@@ -72,13 +72,9 @@ export class RedisServer {
   /** A client that does not reconnect, closed together with the server. */
   client(options: RedisOptions = {}): Redis {
     const password = this.#options.password
-    const client = new Redis({
-      host: '127.0.0.1',
-      port: this.port,
-      retryStrategy: null,
-      ...(password === undefined ? {} : { password }),
-      ...options,
-    })
+    const connection: RedisOptions = { host: '127.0.0.1', port: this.port, retryStrategy: null }
+    if (password !== undefined) connection.password = password
+    const client = new Redis({ ...connection, ...options })
     client.on('error', () => {})
     this.#clients.push(client)
     return client

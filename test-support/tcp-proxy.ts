@@ -44,6 +44,11 @@ export class TcpProxy {
     for (const pair of this.#pairs) for (const socket of pair) socket.pause()
   }
 
+  /** The same for one connection, counted from the oldest open one; new ones work. */
+  silenceOne(index: number): void {
+    for (const socket of [...this.#pairs][index] ?? []) socket.pause()
+  }
+
   heal(): void {
     this.#silent = false
     this.#refusing = false

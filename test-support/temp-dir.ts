@@ -3,11 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 const made = new Set<string>()
+let watching = false
 
 /** A fresh directory for this process; all of them are removed when it ends, however it ends. */
 export function makeTempDir(name = 'test'): string {
   const path = mkdtempSync(join(tmpdir(), `hublet-${name}-`))
-  if (made.size === 0) process.once('exit', removeAll)
+  if (!watching) process.once('exit', removeAll)
+  watching = true
   made.add(path)
   return path
 }

@@ -15,8 +15,16 @@ export interface StateChange {
  * because a cluster's source fetches devices on demand; the others are always at hand.
  */
 export interface StateSource {
-  /** Loads the first state; rejects when there is none. `onChange` runs after the new state is readable. */
-  start(onChange: (change: StateChange) => void): Promise<void>
+  /**
+   * Loads the first state; rejects when there is none. `onChange` runs after the new state is readable.
+   * `liveDevices`: ids of the devices in use; a source that has lost touch for a while tells them as changed.
+   */
+  start(onChange: (change: StateChange) => void, liveDevices?: () => Iterable<string>): Promise<void>
+  /**
+   * False while the source has lost touch: what it answers may be out of date, look-ups may reject with
+   * StateUnavailable, and new sessions have to be refused. Absent: always true.
+   */
+  healthy?(): boolean
   hub(): HubRecord
   networkByName(name: string): NetworkRecord | undefined
   routes(): readonly RouteRecord[]
