@@ -74,7 +74,7 @@ export class RedisServer {
     const password = this.#options.password
     const connection: RedisOptions = { host: '127.0.0.1', port: this.port, retryStrategy: null }
     if (password !== undefined) connection.password = password
-    const client = new Redis({ ...connection, ...options })
+    const client = new Redis(Object.assign(connection, options))
     client.on('error', () => {})
     this.#clients.push(client)
     return client
