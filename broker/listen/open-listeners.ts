@@ -3,10 +3,12 @@ import type { Server } from 'node:net'
 import type { ServerCredentials } from '../../contract/hub-state.ts'
 import type { ListenerName } from '../policy/link.ts'
 import { Gate, isEncrypted } from './gate.ts'
+import { httpPlaces, serveNetworks } from './http-listener.ts'
 import { createWebServer } from './http-server.ts'
 import { createLinkServer, serveLinks } from './link-listener.ts'
 import type { ListenerAddress } from './listener-address.ts'
 import type { ListenerHost } from './listener-host.ts'
+import { NetworkEndpoint } from './network-endpoint.ts'
 import { type DropReason, PendingPlaces, type Place } from './pending-places.ts'
 import { contextOptions, type TlsMaterial, usableDeviceCa } from './tls-context.ts'
 import { serveWebSockets } from './web-socket-listener.ts'
@@ -58,7 +60,11 @@ class ListenerSet implements OpenListeners {
   readonly ports: Partial<Record<ListenerName, number>> = {}
   readonly #host: ListenerHost
   readonly #gates: Gate[] = []
+  /** Sockets of the MQTT listeners before CONNECT. */
   readonly #pending: PendingPlaces
+  /** Sockets of the HTTP listeners. */
+  readonly #http: PendingPlaces
+  readonly #networks: NetworkEndpoint
   readonly #limitsChanged: Array<() => void> = []
   #tls: TlsMaterial | undefined
 
@@ -70,6 +76,8 @@ class ListenerSet implements OpenListeners {
       onDrop: (place, reason) => this.#tellDropped(place, reason),
       now: () => performance.now(),
     })
+    this.#http = httpPlaces(host)
+    this.#networks = new NetworkEndpoint(host, () => performance.now())
     if (credentials !== undefined) {
       this.#tls = { credentials, deviceCa: usableDeviceCa(this.#hubDeviceCa(), host.logger) }
     }
@@ -114,6 +122,11 @@ class ListenerSet implements OpenListeners {
     if (name === 'mqtt' || name === 'mqtts') {
       const gate = this.#gate(name, createLinkServer(tls), this.#pending)
       serveLinks(gate, this.#host)
+      return gate.server
+    }
+    if (name === 'http' || name === 'https') {
+      const gate = this.#gate(name, createWebServer(tls, 'AskNothing'), this.#http)
+      serveNetworks(gate, this.#networks)
       return gate.server
     }
     const gate = this.#gate(name, createWebServer(tls, 'AskCertificate'), this.#pending)

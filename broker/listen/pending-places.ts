@@ -122,4 +122,9 @@ export class Place implements PendingPlace {
   leave(): void {
     this.#places.delete(this)
   }
+
+  /** Counts as the youngest again. Only where places do not expire: the order is that of expiry too. */
+  renew(): void {
+    if (this.#places.delete(this)) this.#places.add(this)
+  }
 }

@@ -1,6 +1,7 @@
 /** Error answers of the HTTP listeners: RFC 9457 problems. */
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
+import { discardBody } from './request-body.ts'
 
 export interface Problem {
   status: number
@@ -19,10 +20,15 @@ function bodyOf({ status, code, detail }: Problem): string {
 }
 
 /**
- * Answers with a problem. A request whose body was not read to its end closes the connection: what is left of
- * it would else have to be read, just to find where the next request begins.
+ * Answers with a problem. A request whose body is not read to its end closes the connection: what is left of it
+ * would else have to be read, just to find where the next request begins. Resolves when the answer is handed
+ * over; never rejects.
  */
-export function sendProblem(request: IncomingMessage, response: ServerResponse, problem: Problem): void {
+export async function sendProblem(
+  request: IncomingMessage,
+  response: ServerResponse,
+  problem: Problem,
+): Promise<void> {
   if (response.headersSent || response.destroyed) return
   const body = bodyOf(problem)
   if (!request.complete) response.shouldKeepAlive = false
@@ -32,7 +38,11 @@ export function sendProblem(request: IncomingMessage, response: ServerResponse, 
     'Cache-Control': 'no-store',
     ...problem.headers,
   })
-  response.end(body)
+  // Whole for the client by its length, but not ended: ending would close, and closing on unread bytes resets
+  // the connection, which can overtake the answer.
+  response.write(body)
+  await discardBody(request)
+  response.end()
 }
 
 /** For sockets that have no response object: refused upgrades and requests that can't be parsed. */

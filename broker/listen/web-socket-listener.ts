@@ -29,7 +29,8 @@ export interface WebSocketListener {
 export function serveWebSockets(gate: Gate, host: ListenerHost): WebSocketListener {
   const webSockets = new WebSocketServer(webSocketOptions(host))
   gate.server.on('request', (request, response) => {
-    sendProblem(request, response, { ...problemOf(request), headers: { Connection: 'close' } })
+    response.shouldKeepAlive = false
+    void sendProblem(request, response, problemOf(request))
   })
   gate.server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
     socket.on('error', ignore)
