@@ -19,6 +19,8 @@ export interface RedisServerOptions {
   args?: readonly string[]
 }
 
+type ClientOptions = Omit<RedisOptions, 'replyMapping'>
+
 const LONGEST_RUN_MS = 3_600_000
 
 /** A real redis-server on a free port of 127.0.0.1, with a directory of its own. */
@@ -70,11 +72,11 @@ export class RedisServer {
   }
 
   /** A client that does not reconnect, closed together with the server. */
-  client(options: RedisOptions = {}): Redis {
+  client(options: ClientOptions = {}): Redis {
     const password = this.#options.password
-    const connection: RedisOptions = { host: '127.0.0.1', port: this.port, retryStrategy: null }
+    const connection: ClientOptions = { host: '127.0.0.1', port: this.port, retryStrategy: null }
     if (password !== undefined) connection.password = password
-    const client = new Redis(Object.assign(connection, options))
+    const client = new Redis({ ...connection, ...options })
     client.on('error', () => {})
     this.#clients.push(client)
     return client
