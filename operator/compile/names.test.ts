@@ -5,9 +5,12 @@ import {
   deviceTlsSecret,
   hubDeviceCaSecret,
   hubRedisSecret,
+  hubRedisServerSecret,
+  hubRedisWorkload,
   hubRoutesSecret,
   hubServerCaConfigMap,
   hubServerTlsSecret,
+  networkService,
   networkTokenSecret,
   provisionedDeviceName,
 } from './names.ts'
@@ -36,6 +39,22 @@ test('the longest names that the CRDs allow give names that Kubernetes allows', 
   expect(hubServerTlsSecret('h'.repeat(HUB_NAME_MAX_LENGTH)).length).toBeLessThanOrEqual(63)
   expect(networkTokenSecret('n'.repeat(OBJECT_NAME_MAX_LENGTH)).length).toBeLessThanOrEqual(253)
   expect(deviceTlsSecret('d'.repeat(OBJECT_NAME_MAX_LENGTH)).length).toBeLessThanOrEqual(253)
+})
+
+test('names of Services and of what makes pods are short enough for both', () => {
+  const longest = 'h'.repeat(HUB_NAME_MAX_LENGTH)
+  // A pod of a StatefulSet carries its name and an 11 character hash in a label.
+  expect(hubRedisWorkload(longest).length + 11).toBeLessThanOrEqual(63)
+  expect(hubRedisServerSecret(longest).length).toBeLessThanOrEqual(63)
+})
+
+test.each([
+  ['web', 'network-web'],
+  ['a.b', 'network-a-b-2e7336dc'],
+  ['n'.repeat(56), `network-${'n'.repeat(46)}-dc5ba4cf`],
+])('the Service of network %s is %s', (network, name) => {
+  expect(networkService(network)).toBe(name)
+  expect(networkService('n'.repeat(OBJECT_NAME_MAX_LENGTH)).length).toBeLessThanOrEqual(63)
 })
 
 test.each([

@@ -24,6 +24,8 @@ export interface Desired {
    * writes them: what it would rewrite costs a request after each start.
    */
   object: KubeObject
+  /** What the caller has read of it just now, so that it is not read again where the copy does not show it. */
+  known?: KubeObject | 'absent'
 }
 
 export type RefusalReason =
@@ -121,7 +123,7 @@ export class Applier {
   async #applyOne(owner: KubeObject, desired: Desired, signal: AbortSignal): Promise<ApplyResult> {
     const wanted = this.#complete(owner, desired)
     const key = keyOf(wanted)
-    let live = this.#options.view(desired.resource)?.get(key) ?? (await this.#read(desired, signal))
+    let live = this.#options.view(desired.resource)?.get(key) ?? (await this.#look(desired, signal))
     for (let attempt = 1; ; attempt += 1) {
       try {
         return live
@@ -141,6 +143,11 @@ export class Applier {
     const complete = { ...object, apiVersion: resource.apiVersion, kind: resource.kind, metadata }
     const annotations = { ...metadata.annotations, [hashAnnotation]: desiredHash(complete) }
     return { ...complete, metadata: { ...metadata, annotations } }
+  }
+
+  #look(desired: Desired, signal: AbortSignal): KubeObject | undefined | Promise<KubeObject | undefined> {
+    if (desired.known === undefined) return this.#read(desired, signal)
+    return desired.known === 'absent' ? undefined : desired.known
   }
 
   async #read({ resource, object }: Desired, signal: AbortSignal): Promise<KubeObject | undefined> {
