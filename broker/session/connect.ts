@@ -4,6 +4,7 @@ import { normalizeDeviceId } from '../policy/identity.ts'
 import { takeTokens, tokenBucket } from '../policy/rate.ts'
 import { judgeSession } from '../policy/service-level.ts'
 import { type Denied, deny } from '../policy/verdict.ts'
+import { cutProperty } from '../wire/control-packet.ts'
 import type { ProtocolVersion } from '../wire/publish-frame.ts'
 import { currentDigest, raiseFor } from './close-link.ts'
 import { acceptingConnack, maximumPacketBytes, refusingConnack } from './connack.ts'
@@ -149,6 +150,9 @@ export class Connector {
 /** What MQTT 5 offers and this broker does not, or a client must not ask for. */
 function unsupported(packet: ConnectPacket): Denied | undefined {
   if (packet.protocolVersion !== 5) return undefined
+  const { will } = packet as { will?: { properties?: Record<string, unknown> } }
+  const cut = cutProperty({ ...propertiesOf(packet) }) ?? cutProperty(will?.properties)
+  if (cut !== undefined) return deny('PACKET_MALFORMED', `property ${cut} is cut short`)
   const { authenticationMethod, receiveMaximum, maximumPacketSize } = propertiesOf(packet)
   if (authenticationMethod !== undefined) return deny('PROTOCOL_ERROR', 'enhanced authentication')
   if (receiveMaximum === 0) return deny('PROTOCOL_ERROR', 'receive maximum 0')

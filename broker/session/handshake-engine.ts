@@ -93,6 +93,12 @@ export class HandshakeEngine extends Aedes {
     if (done !== undefined) (done as () => void)()
   }
 
+  /**
+   * Sessions are ours. aedes would keep a timer with the whole client for as long as a client asks its session
+   * to live, which is a way to fill the memory.
+   */
+  scheduleSessionExpiry(): void {}
+
   #onConnect(client: Client, packet: ConnectPacket, done: (accepted: boolean) => void): void {
     const pipe = client.conn as HandshakePipe
     this.#hooks.onConnect(pipe.link, packet).then(

@@ -20,8 +20,17 @@ export function decodeControlPacket(frame: Buffer, version: ProtocolVersion): Pa
     // The codec reports most faults as events, but reads past the end of a body with a RangeError.
     fault = error as Error
   }
-  if (packet !== undefined && fault === undefined) return packet
+  if (packet !== undefined && fault === undefined) {
+    const cut = cutProperty((packet as { properties?: Record<string, unknown> }).properties)
+    if (cut === undefined) return packet
+    fault = new Error(`property ${cut} is cut short`)
+  }
   throw violation(fault?.message ?? 'the packet is cut short')
+}
+
+/** The codec reads a property that ends too early as -1 or null, and says nothing. The name of the first one. */
+export function cutProperty(properties: Readonly<Record<string, unknown>> | undefined): string | undefined {
+  return Object.entries(properties ?? {}).find(([, value]) => value === -1 || value === null)?.[0]
 }
 
 function violation(message: string): ProtocolViolation {
