@@ -1,15 +1,16 @@
 import type { Logger } from 'pino'
 import type { HubEvent } from '../contract/hub-event.ts'
 import type { ServerCredentials } from '../contract/hub-state.ts'
+import { BrokerCore } from './broker-core.ts'
+import type { DeviceActivity } from './device-activity.ts'
+import type { ListenerAddress } from './listen/listener-address.ts'
+import { type OpenListeners, openListeners } from './listen/open-listeners.ts'
 import type { ListenerName } from './policy/link.ts'
 import type { StateSource } from './state/state-source.ts'
 import type { Store } from './store/store.ts'
 
-/** Where one listener binds; port 0 takes a free one. */
-export interface ListenerAddress {
-  host: string
-  port: number
-}
+export type { DeviceActivity } from './device-activity.ts'
+export type { ListenerAddress } from './listen/listener-address.ts'
 
 export interface BrokerOptions {
   state: StateSource
@@ -21,16 +22,6 @@ export interface BrokerOptions {
   logger: Logger
   /** Every event before rate limiting, for logs and tests. */
   onEvent?: (event: HubEvent) => void
-}
-
-/** Low-rate digest for a status page: never kept per message. */
-export interface DeviceActivity {
-  deviceId: string
-  connections: number
-  /** ms since the epoch. */
-  lastActivityAt: number
-  messagesIn: number
-  messagesOut: number
 }
 
 export interface Broker {
@@ -46,10 +37,39 @@ export interface Broker {
 }
 
 /**
- * Opens the store and the listeners of one hub. The data plane is not assembled yet: until it is, this refuses
- * loudly instead of pretending (the tests that need it are listed in `vitest.config.ts`).
+ * Opens the state, the store and the listeners of one hub. Rejects, with nothing left open, when a listener
+ * can't be bound (the message names it and its address) or the store can't be opened.
  */
 export async function createBroker(options: BrokerOptions): Promise<Broker> {
-  options.logger.error('the broker is not part of this build yet')
-  throw new Error('the broker is not part of this build yet')
+  const core = await BrokerCore.start(options)
+  let listeners: OpenListeners
+  try {
+    listeners = await openListeners({
+      listeners: options.listeners,
+      ...(options.credentials === undefined ? {} : { credentials: options.credentials }),
+      host: core.listenerHost(),
+    })
+  } catch (error) {
+    await core.stop()
+    throw error
+  }
+  core.setListeners(listeners)
+  let stopping: Promise<void> | undefined
+  return {
+    ports: listeners.ports,
+    setCredentials: (credentials) => listeners.setCredentials(credentials),
+    activity: () => core.activity(),
+    metrics: () => core.metrics(),
+    stop() {
+      stopping ??= stop(core, listeners)
+      return stopping
+    },
+  }
+}
+
+/** Links first: a listener waits until its last connection is gone. */
+async function stop(core: BrokerCore, listeners: OpenListeners): Promise<void> {
+  const closed = listeners.close()
+  await core.stop()
+  await closed
 }
