@@ -156,7 +156,7 @@ const REFUSALS: Record<string, Refusal> = {
   'a missing secret': { topic: 'a', status: 401 },
   'a wrong secret': { secret: 'wrong', topic: 'a', status: 401 },
   'the secret of another network': { secret: 'other-token', topic: 'a', status: 401 },
-  'a network that is not there': { network: 'nowhere', secret: TOKEN, topic: 'a', status: 404 },
+  'a network that is not there': { network: 'nowhere', secret: TOKEN, topic: 'a', status: 401 },
   'a body above the limit': { secret: TOKEN, topic: 'a', body: 'x'.repeat(PAYLOAD_LIMIT + 1), status: 413 },
   'another method': { secret: TOKEN, topic: 'a', method: 'PUT', status: 405 },
 }
@@ -234,6 +234,6 @@ describe('a network', () => {
     own.change((state) => ({ ...state, networks: [network({ name: 'rest', token: 'second' })] }))
     expect([await post('first'), await post('second')]).toEqual([401, 204])
     own.change((state) => ({ ...state, networks: [] }))
-    expect(await post('second')).toBe(404)
+    expect(await post('second')).toBe(401)
   })
 })
