@@ -13,7 +13,6 @@ import { type DropReason, PendingPlaces, type Place } from './pending-places.ts'
 import { contextOptions, type TlsMaterial, usableDeviceCa } from './tls-context.ts'
 import { serveWebSockets } from './web-socket-listener.ts'
 
-/** From accept to a CONNECT that is accepted, TLS and WebSocket handshakes included. */
 const CONNECT_TIMEOUT_MS = 10_000
 /** The kernel caps it with its own limit. Reconnect storms come in thousands. */
 const BACKLOG = 4_096
@@ -24,6 +23,8 @@ export interface ListenerOptions {
   /** Needed by mqtts, wss and https. */
   credentials?: ServerCredentials
   host: ListenerHost
+  /** From accept to a CONNECT that is accepted, TLS and WebSocket handshakes included. Default 10 s. */
+  connectTimeoutMs?: number
 }
 
 export interface OpenListeners {
@@ -44,7 +45,7 @@ export interface OpenListeners {
  * credentials are missing or when they can't be read.
  */
 export async function openListeners(options: ListenerOptions): Promise<OpenListeners> {
-  const set = new ListenerSet(options.host, options.credentials)
+  const set = new ListenerSet(options)
   try {
     for (const [name, address] of Object.entries(options.listeners)) {
       await set.open(name as ListenerName, address)
@@ -65,14 +66,16 @@ class ListenerSet implements OpenListeners {
   /** Sockets of the HTTP listeners. */
   readonly #http: PendingPlaces
   readonly #networks: NetworkEndpoint
+  readonly #connectTimeoutMs: number
   readonly #limitsChanged: Array<() => void> = []
   #tls: TlsMaterial | undefined
 
-  constructor(host: ListenerHost, credentials: ServerCredentials | undefined) {
+  constructor({ host, credentials, connectTimeoutMs = CONNECT_TIMEOUT_MS }: ListenerOptions) {
     this.#host = host
+    this.#connectTimeoutMs = connectTimeoutMs
     this.#pending = new PendingPlaces({
       limit: () => host.hub().limits.pendingConnections,
-      timeoutMs: CONNECT_TIMEOUT_MS,
+      timeoutMs: connectTimeoutMs,
       onDrop: (place, reason) => this.#tellDropped(place, reason),
       now: () => performance.now(),
     })
@@ -159,7 +162,7 @@ class ListenerSet implements OpenListeners {
     const hub = this.#host.hub()
     const detail =
       reason === 'Late'
-        ? `no CONNECT within ${CONNECT_TIMEOUT_MS / 1000} s`
+        ? `no CONNECT within ${this.#connectTimeoutMs / 1000} s`
         : `more than ${hub.limits.pendingConnections} sockets waited for their CONNECT`
     this.#host.raise({
       code: 'CONNECT_TIMEOUT',
