@@ -87,7 +87,7 @@ export class HandshakeEngine extends Aedes {
     await new Promise<void>((resolve) => this.close(() => resolve()))
   }
 
-  /** aedes announces clients on `$SYS`; nobody listens there (pitfall P3). */
+  /** aedes announces clients on `$SYS`. Nobody may listen there, so nothing is said. */
   override publish(_packet: unknown, second?: unknown, third?: unknown): void {
     const done = [second, third].find((argument) => typeof argument === 'function')
     if (done !== undefined) (done as () => void)()

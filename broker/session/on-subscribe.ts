@@ -22,7 +22,7 @@ interface Answer {
   sendsRetained?: boolean
 }
 
-/** SUBSCRIBE: each filter judged by itself; what is granted is stored before SUBACK (pitfall P2). */
+/** SUBSCRIBE: each filter judged by itself; what is granted is stored before SUBACK. */
 export function onSubscribe(context: SessionContext, link: Link): void {
   const { session, reader } = link
   if (session === undefined) return

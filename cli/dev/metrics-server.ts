@@ -16,7 +16,12 @@ export async function startMetricsServer(
   read: () => Promise<string>,
 ): Promise<MetricsServer> {
   const server = createServer(
-    { requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS, maxHeaderSize: 8192 },
+    {
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      headersTimeout: REQUEST_TIMEOUT_MS,
+      connectionsCheckingInterval: 1_000,
+      maxHeaderSize: 8192,
+    },
     (request, response) => {
       if (request.method !== 'GET' || request.url !== '/metrics') {
         response.writeHead(404, { 'content-type': 'text/plain' }).end('GET /metrics is all there is\n')

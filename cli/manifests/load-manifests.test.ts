@@ -31,7 +31,11 @@ const load = async (files: Record<string, string | Buffer>, previous?: ManifestS
 }
 
 const texts = (result: LoadedFolder, root: string) =>
-  result.valid ? [] : result.problems.map(formatProblem).map((text) => text.replaceAll(`${root}/`, ''))
+  result.valid
+    ? []
+    : result.problems
+        .map(formatProblem)
+        .map((text) => text.replaceAll(`${shownPath(root)}/`, '').replaceAll(`${root}/`, ''))
 
 const setOf = (result: LoadedFolder): ManifestSet => {
   if (!result.valid) throw new Error(result.problems.map(formatProblem).join('\n'))

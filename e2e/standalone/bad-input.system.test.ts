@@ -93,7 +93,9 @@ async function waitForClose(socket: ReturnType<typeof connect>, timeoutMs = 40_0
       if (error.message === 'still open') reject(error)
     }),
   )
-  await Promise.race([once(socket, 'close'), failed])
+  // Not `once`: it rejects on an error, and a reset is one of the ways to be cut off.
+  const closed = new Promise<void>((resolve) => socket.on('close', () => resolve()))
+  await Promise.race([closed, failed])
   clearTimeout(timer)
 }
 
