@@ -52,21 +52,20 @@ export class TestListeners {
 
 export class TestSocket {
   readonly socket: Socket
+  /** As the broker sees it; kept, because a closed socket has none. */
+  readonly address: string
   readonly #chunks: Buffer[] = []
   readonly closed: Promise<unknown>
 
   constructor(socket: Socket) {
     this.socket = socket
+    this.address = `127.0.0.1:${socket.localPort}`
     this.closed = new Promise((resolve) => socket.once('close', resolve))
     socket.on('data', (chunk) => this.#chunks.push(chunk))
   }
 
   get text(): string {
     return Buffer.concat(this.#chunks).toString('latin1')
-  }
-
-  get address(): string {
-    return `127.0.0.1:${this.socket.localPort}`
   }
 }
 
