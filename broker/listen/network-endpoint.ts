@@ -46,8 +46,12 @@ export class NetworkEndpoint {
     const { request, response } = exchange
     try {
       const problem = await this.#answer(exchange)
-      if (problem !== undefined) await sendProblem(request, response, problem)
-      else if (!response.destroyed) response.writeHead(204).end()
+      if (problem === undefined) {
+        if (!response.destroyed) response.writeHead(204).end()
+        return
+      }
+      if (KEPT_OPEN.has(problem.status)) await readAway(exchange)
+      await sendProblem(request, response, problem)
     } catch (error) {
       this.#host.logger.error({ err: error }, 'a network request failed')
       const detail = 'the hub could not handle the request'
@@ -79,7 +83,6 @@ export class NetworkEndpoint {
     if (waitMs > 0) {
       const detail = `network ${network.name}`
       this.#raise('RATE_LIMITED', exchange, network, detail)
-      await readAway(exchange)
       return { ...tooMany(waitMs), detail: 'the network sends more messages a second than the hub allows' }
     }
     const { headersDistinct } = exchange.request
@@ -94,7 +97,6 @@ export class NetworkEndpoint {
     )
     if (!verdict.allowed) {
       this.#raise(verdict.code, exchange, network, verdict.detail)
-      await readAway(exchange)
       return problemOf(verdict)
     }
     const body = await this.#readBody(exchange, network)
@@ -187,7 +189,10 @@ export class NetworkEndpoint {
   }
 }
 
-/** A small body is cheaper to read than a new connection, which an unread one would cost a known client. */
+/** Not for wrong secrets: a connection for each guess slows guessing down. */
+const KEPT_OPEN: ReadonlySet<number> = new Set([400, 404, 405, 429])
+
+/** A small body is cheaper to read than a new connection, which an unread one would cost the client. */
 async function readAway({ request, awaitsContinue }: Exchange): Promise<void> {
   const declared = Number(request.headers['content-length'] ?? 0)
   if (!awaitsContinue && declared <= SMALL_BODY_BYTES) await discardBody(request)
