@@ -139,7 +139,7 @@ describe('loadManifests', () => {
   it('refuses a reference that only another namespace could answer', async () => {
     const { result, root } = await load({ 'a.yaml': hub('garden', 'farm'), 'b.yaml': device('lamp') })
     const found = crossNamespaceProblems(setOf(result)).map(formatProblem)
-    expect(found.map((text) => text.replace(`${root}/`, ''))).toEqual([
+    expect(found.map((text) => text.replace(`${shownPath(root)}/`, ''))).toEqual([
       'b.yaml:5: spec.hubRef.name: expected a Hub of namespace default, as references never cross a namespace, ' +
         'got "garden", which is in namespace farm',
     ])

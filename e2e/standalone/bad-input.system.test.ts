@@ -208,8 +208,9 @@ describe('10,000 half-open connections', () => {
   })
 })
 
+// Mostly waiting for time-outs: together they take as long as the longest.
 describe('slow clients', () => {
-  it('that drip a CONNECT or an HTTP request are cut off while others are served', async () => {
+  it.concurrent('that drip a CONNECT or an HTTP request are cut off while others are served', async () => {
     await using broker = await start(['mqtt', 'http', 'ws'])
     const post = async () =>
       await fetch(`http://127.0.0.1:${broker.port('http')}/networks/rest`, {
@@ -250,7 +251,7 @@ describe('slow clients', () => {
     expect(events['CONNECT_TIMEOUT']).toBeGreaterThanOrEqual(20)
   })
 
-  it('that read nothing are cut off and never slow the others', async () => {
+  it.concurrent('that read nothing are cut off and never slow the others', async () => {
     await using broker = await start(['mqtt'], { queueBytes: 2_000_000 })
     const port = broker.port('mqtt')
     const frozen = await openMqtt({ port })
@@ -325,7 +326,7 @@ describe('garbage', () => {
     expect(events['TLS_HANDSHAKE_FAILED']).toBeGreaterThanOrEqual(21 * 3 * 3)
   })
 
-  it('before a TLS handshake is finished does not keep the link for ever', async () => {
+  it.concurrent('before a TLS handshake is finished does not keep the link for ever', async () => {
     await using broker = await start(['mqtts', 'mqtt'])
     const started = performance.now()
     await rawLink(broker.port('mqtts'), Buffer.from([22, 3, 1, 2, 0, 1]))
