@@ -23,7 +23,7 @@
  * | `store:sessions`          | hash   | session key → JSON SessionRecord: also the index of the keys below       |
  * | `store:wills`             | hash   | session key → will                                                       |
  * | `store:retained`          | hash   | topic → message                                                          |
- * | `store:bytes`             | hash   | session key → bytes that wait in its queue                               |
+ * | `store:bytes`             | hash   | session key → bytes that wait in its queue; has every session            |
  * | `store:bodies`            | hash   | body id → message that several queues share                              |
  * | `store:body-refs`         | hash   | body id → how many queue entries refer to it                             |
  * | `store:next-body`         | string | last body id given                                                       |

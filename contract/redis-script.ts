@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto'
 
-/** What a script needs of a Redis client; ioredis has it. */
+/** What a script needs of a Redis client; ioredis has it. Arguments come as one list: a call can't have so many. */
 export interface ScriptRunner {
-  evalsha(sha: string, keyCount: number, ...args: (string | Buffer | number)[]): Promise<unknown>
-  eval(lua: string, keyCount: number, ...args: (string | Buffer | number)[]): Promise<unknown>
+  call(command: string, args: (string | Buffer | number)[]): Promise<unknown>
 }
 
 /**
@@ -24,12 +23,13 @@ export class RedisScript {
     keys: readonly string[],
     args: readonly (string | Buffer | number)[],
   ): Promise<unknown> {
+    const rest = [keys.length, ...keys, ...args]
     try {
-      return await client.evalsha(this.sha, keys.length, ...keys, ...args)
+      return await client.call('EVALSHA', [this.sha, ...rest])
     } catch (error) {
       // A restart or SCRIPT FLUSH has emptied the cache of scripts.
       if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error
-      return await client.eval(this.lua, keys.length, ...keys, ...args)
+      return await client.call('EVAL', [this.lua, ...rest])
     }
   }
 }
