@@ -1,0 +1,25 @@
+/** What reconcilers need of the world outside the API server. */
+import type { HubState } from '../../contract/hub-state.ts'
+import type { RedisAccess } from '../../contract/redis-access.ts'
+
+/** The Redis of a hub, as the operator reaches it. */
+export interface RedisTarget {
+  access: RedisAccess
+  /** Password of the hub's own Redis user, which is made where this is given. */
+  hubPassword?: string
+}
+
+export interface PublishResult {
+  /** Changes written; 0: Redis held just this state. */
+  changes: number
+}
+
+/** Where compiled state goes. Calls for one hub are put in a row. Rejects with `HubStateError`. */
+export interface HubStatePublisher {
+  /** Resolves when brokers can read the state. Does nothing for a hub that was removed. */
+  publish(target: RedisTarget, state: HubState): Promise<PublishResult>
+  /** Takes everything of the hub away, its messages and sessions included, for good. */
+  remove(target: RedisTarget, hubUid: string): Promise<void>
+  /** The last target that a hub was published to, for a removal after whatever named it is gone. */
+  lastTarget(hubUid: string): RedisTarget | undefined
+}
