@@ -10,7 +10,7 @@ import type { ListenerAddress } from './listener-address.ts'
 import type { ListenerHost } from './listener-host.ts'
 import { NetworkEndpoint } from './network-endpoint.ts'
 import { type DropReason, PendingPlaces, type Place } from './pending-places.ts'
-import { contextOptions, type TlsMaterial, usableDeviceCa } from './tls-context.ts'
+import { contextOptions, readableCertificates, type TlsMaterial } from './tls-context.ts'
 import { serveWebSockets } from './web-socket-listener.ts'
 
 const CONNECT_TIMEOUT_MS = 10_000
@@ -82,7 +82,7 @@ class ListenerSet implements OpenListeners {
     this.#http = httpPlaces(host)
     this.#networks = new NetworkEndpoint(host, () => performance.now())
     if (credentials !== undefined) {
-      this.#tls = { credentials, deviceCa: usableDeviceCa(this.#hubDeviceCa(), host.logger) }
+      this.#tls = { credentials, deviceCa: readableCertificates(this.#hubDeviceCa(), host.logger) }
     }
   }
 
@@ -105,7 +105,7 @@ class ListenerSet implements OpenListeners {
   setDeviceCa(): void {
     const current = this.#tls
     if (current === undefined) return
-    const deviceCa = usableDeviceCa(this.#hubDeviceCa(), this.#host.logger)
+    const deviceCa = readableCertificates(this.#hubDeviceCa(), this.#host.logger)
     if (deviceCa.join('\n') !== current.deviceCa.join('\n')) this.#setTls({ ...current, deviceCa })
   }
 

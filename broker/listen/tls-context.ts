@@ -1,5 +1,5 @@
-import { constants } from 'node:crypto'
-import { createSecureContext, type SecureContextOptions, type TlsOptions } from 'node:tls'
+import { constants, X509Certificate } from 'node:crypto'
+import type { SecureContextOptions, TlsOptions } from 'node:tls'
 import type { Logger } from 'pino'
 import type { ServerCredentials } from '../../contract/hub-state.ts'
 
@@ -36,13 +36,18 @@ export function serverOptions(material: TlsMaterial, clients: 'AskCertificate' |
   }
 }
 
-/** The CA list as far as OpenSSL can read it. One that it can't read closes the door instead of the hub. */
-export function usableDeviceCa(certificates: readonly string[], logger: Logger): readonly string[] {
-  try {
-    createSecureContext({ ca: [...certificates] })
-    return certificates
-  } catch (error) {
-    logger.error({ reason: (error as Error).message }, 'the device CA cannot be read: no chain is trusted')
-    return []
-  }
+/**
+ * The certificates of the list that can be read. OpenSSL skips what is no PEM without a word and fails on a
+ * broken one, which would leave the old list in force; here each is told of and trusts nobody.
+ */
+export function readableCertificates(certificates: readonly string[], logger: Logger): readonly string[] {
+  return certificates.filter((certificate, index) => {
+    try {
+      new X509Certificate(certificate)
+      return true
+    } catch (error) {
+      logger.error({ index, reason: (error as Error).message }, 'a device CA certificate cannot be read')
+      return false
+    }
+  })
 }
