@@ -21,6 +21,8 @@ describe('redisSettings', () => {
       { url: 'rediss://cache', caCertificates: 'PEM' },
       { host: 'cache', port: 6379, db: 0, tls: { ca: 'PEM', servername: 'cache' } },
     ],
+    ['TLS to an address', { url: 'rediss://10.0.0.1' }, { host: '10.0.0.1', port: 6379, db: 0, tls: {} }],
+    ['TLS to an IPv6 address', { url: 'rediss://[::1]' }, { host: '::1', port: 6379, db: 0, tls: {} }],
     [
       'TLS with another name in the certificate',
       { url: 'rediss://10.0.0.1', serverName: 'cache' },

@@ -19,7 +19,8 @@ export interface RedisSettings {
   db: number
   username?: string
   password?: string
-  tls?: { ca?: string; servername: string }
+  /** Without `servername` the certificate has to name the host. */
+  tls?: { ca?: string; servername?: string }
 }
 
 const DEFAULT_PORT = 6379
@@ -92,8 +93,14 @@ function database(path: string): number {
 function transport(url: URL, access: RedisAccess, host: string): Pick<RedisSettings, 'tls'> {
   const { caCertificates, serverName } = access
   if (url.protocol === 'rediss:') {
-    const servername = serverName ?? host
-    return { tls: caCertificates === undefined ? { servername } : { ca: caCertificates, servername } }
+    // RFC 6066 §3: an address is no server name.
+    const servername = serverName ?? (isAddress(host) ? undefined : host)
+    return {
+      tls: {
+        ...(caCertificates === undefined ? {} : { ca: caCertificates }),
+        ...(servername === undefined ? {} : { servername }),
+      },
+    }
   }
   // Certificates beside a plain URL say that somebody wanted TLS: falling back in silence would leak the password.
   if (caCertificates !== undefined || serverName !== undefined) {
@@ -101,3 +108,5 @@ function transport(url: URL, access: RedisAccess, host: string): Pick<RedisSetti
   }
   return {}
 }
+
+const isAddress = (host: string): boolean => host.includes(':') || /^[0-9.]+$/.test(host)
