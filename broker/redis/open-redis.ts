@@ -12,8 +12,11 @@ export class RedisUnavailable extends Error {
   }
 }
 
+/** A function is asked before each attempt, so that a password may change while the process runs. */
+export type RedisSettingsSource = RedisSettings | (() => RedisSettings)
+
 export interface OpenRedisOptions {
-  settings: RedisSettings
+  settings: RedisSettingsSource
   /** What `CLIENT LIST` shows. */
   name: string
   /** How long a command may go unanswered before the connection counts as dead and is closed, ms. */
@@ -31,7 +34,7 @@ const OPEN_TIMEOUT_MS = 5_000
  */
 export async function openRedis({ settings, name, timeoutMs, signal }: OpenRedisOptions): Promise<Redis> {
   const redis = new Redis({
-    ...settings,
+    ...(typeof settings === 'function' ? settings() : settings),
     connectionName: name,
     disableClientInfo: true,
     protocol: 2,

@@ -2,8 +2,8 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Redis } from 'ioredis'
 import type { HubChangeEntry } from '../../contract/hub-change.ts'
 import type { DeviceRecord, HubRecord, NetworkRecord, RouteRecord } from '../../contract/hub-state.ts'
-import { type RedisSettings, redisFault } from '../../contract/redis-access.ts'
-import { RedisUnavailable } from '../redis/open-redis.ts'
+import { redisFault } from '../../contract/redis-access.ts'
+import { type RedisSettingsSource, RedisUnavailable } from '../redis/open-redis.ts'
 import { Reconnecting } from '../redis/reconnecting.ts'
 import { DeviceCache, type DeviceKey } from './device-cache.ts'
 import { DeviceLookups } from './device-lookups.ts'
@@ -14,7 +14,7 @@ import { StateUnavailable } from './state-unavailable.ts'
 
 export interface RedisStateSourceOptions {
   hubUid: string
-  settings: RedisSettings
+  settings: RedisSettingsSource
   /** [0, 1). Default: Math.random. */
   random?: () => number
   /** How long `start` waits for Redis and for the operator to have written the hub, ms. Default 30,000. */

@@ -1,6 +1,5 @@
 import type { Redis } from 'ioredis'
-import type { RedisSettings } from '../../contract/redis-access.ts'
-import { closeRedis, openRedis, untilClosed } from '../redis/open-redis.ts'
+import { closeRedis, openRedis, type RedisSettingsSource, untilClosed } from '../redis/open-redis.ts'
 
 /** Two connections, as the one that waits for changes can't serve look-ups. With either the other closes too. */
 export interface StateConnections {
@@ -10,7 +9,7 @@ export interface StateConnections {
 }
 
 export interface StateConnectionOptions {
-  settings: RedisSettings
+  settings: RedisSettingsSource
   /** How long a command may go unanswered, ms. */
   timeoutMs: number
   /** How long `stream` waits in Redis at most, ms. */

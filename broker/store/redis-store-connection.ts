@@ -1,13 +1,12 @@
 import type { Redis } from 'ioredis'
-import type { RedisSettings } from '../../contract/redis-access.ts'
 import type { ScriptRunner } from '../../contract/redis-script.ts'
-import { closeRedis, openRedis, untilClosed } from '../redis/open-redis.ts'
+import { closeRedis, openRedis, type RedisSettingsSource, untilClosed } from '../redis/open-redis.ts'
 import type { StoreConnection } from './redis-pipeline.ts'
 import type { ScriptArgument } from './redis-store-codec.ts'
 import { claimScript, freeingScript, readScript, writeScript } from './redis-store-script.ts'
 
 export interface StoreConnectionOptions {
-  settings: RedisSettings
+  settings: RedisSettingsSource
   /** `storePrefix` of the hub. */
   prefix: string
   /** Names the owner of the store. */

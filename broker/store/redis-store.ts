@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import type { RedisSettings } from '../../contract/redis-access.ts'
 import { storePrefix } from '../../contract/redis-keys.ts'
-import { RedisUnavailable } from '../redis/open-redis.ts'
+import { type RedisSettingsSource, RedisUnavailable } from '../redis/open-redis.ts'
 import { Reconnecting } from '../redis/reconnecting.ts'
 import { RedisPipeline, type StoreConnection, type WriteOperation } from './redis-pipeline.ts'
 import { readQueuePart } from './redis-queue-reader.ts'
@@ -33,7 +32,7 @@ import { isExpired } from './stored-message.ts'
 
 export interface RedisStoreOptions {
   hubUid: string
-  settings: RedisSettings
+  settings: RedisSettingsSource
   /** ms since the epoch; decides at `open` what has expired. Default: the system clock. */
   now?: () => number
   /** [0, 1). Default: Math.random. */
