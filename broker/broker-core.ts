@@ -11,8 +11,10 @@ import { applyChange, type ListenerChanges } from './live-changes.ts'
 import { createMetrics } from './metrics.ts'
 import { compileFilters } from './policy/filters.ts'
 import { judgePublish } from './policy/service-level.ts'
-import { ALLOWED, deny, type Verdict } from './policy/verdict.ts'
+import { ALLOWED, type Denied, deny, type Verdict } from './policy/verdict.ts'
 import { restore } from './restore.ts'
+import { type CloseReason, closeLink } from './session/close-link.ts'
+import { OUT_OF_TOUCH } from './session/connect.ts'
 import type { SessionContext } from './session/context.ts'
 import { LinkHost } from './session/link-host.ts'
 import { LiveDevices } from './session/live-devices.ts'
@@ -53,10 +55,13 @@ export class BrokerCore {
     const { state, store } = options
     let core: BrokerCore | undefined
     const early: StateChange[] = []
-    await state.start((change) => {
-      if (core === undefined) early.push(change)
-      else core.#onChange(change)
-    })
+    await state.start(
+      (change) => {
+        if (core === undefined) early.push(change)
+        else core.#onChange(change)
+      },
+      () => core?.deviceIds() ?? [],
+    )
     core = new BrokerCore(options)
     try {
       await restore(core.#context, await store.open(storeLimits(state.hub().limits)))
@@ -97,6 +102,15 @@ export class BrokerCore {
     }))
   }
 
+  /** Of the devices that have links or sessions here. */
+  deviceIds(): string[] {
+    return Array.from(this.#context.devices, ({ record }) => record.id)
+  }
+
+  closeLinks(reason: CloseReason): void {
+    for (const link of [...this.#links.links]) closeLink(this.#context, link, reason)
+  }
+
   async metrics(): Promise<string> {
     return await this.#registry.metrics()
   }
@@ -123,12 +137,17 @@ export class BrokerCore {
       })
   }
 
+  /** Its token may have been revoked, and nothing would be stored. */
+  #outOfTouch(): Denied | undefined {
+    return this.#context.state.healthy?.() === false ? deny('HUB_BUSY', OUT_OF_TOUCH) : undefined
+  }
+
   async #publishFromNetwork(publish: NetworkPublish): Promise<Verdict> {
     const { counters, ingest } = this.#context
     const { network, topic, payload, qos, retain } = publish
     const hub = this.#context.hub()
     const level = judgePublish(hub, { qos, retain, payloadBytes: payload.length })
-    const verdict = hub.enabled ? level : deny('HUB_DISABLED')
+    const verdict = hub.enabled ? (this.#outOfTouch() ?? level) : deny('HUB_DISABLED')
     if (!verdict.allowed) {
       const { code, detail } = verdict
       const about = detail === undefined ? {} : { detail }

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino'
-import type { HubEvent } from '../contract/hub-event.ts'
+import type { EventCode, HubEvent } from '../contract/hub-event.ts'
 import type { ServerCredentials } from '../contract/hub-state.ts'
 import { BrokerCore } from './broker-core.ts'
 import type { DeviceActivity } from './device-activity.ts'
@@ -30,6 +30,8 @@ export interface Broker {
   /** New handshakes use the new certificate; live links stay (pitfall "server cert hot reload"). */
   setCredentials(credentials: ServerCredentials): void
   activity(): DeviceActivity[]
+  /** Cuts every client off, with the event and the MQTT 5 reason that `code` stands for. Listeners stay open. */
+  closeLinks(code: EventCode, detail?: string): void
   /** Prometheus text. */
   metrics(): Promise<string>
   /** Closes listeners and links, publishes no will, stores what is pending. */
@@ -59,6 +61,7 @@ export async function createBroker(options: BrokerOptions): Promise<Broker> {
     ports: listeners.ports,
     setCredentials: (credentials) => listeners.setCredentials(credentials),
     activity: () => core.activity(),
+    closeLinks: (code, detail) => core.closeLinks({ code, detail }),
     metrics: () => core.metrics(),
     stop() {
       stopping ??= stop(core, listeners)

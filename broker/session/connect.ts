@@ -16,6 +16,8 @@ import { GONE, openSession, type SessionPlan } from './open-session.ts'
 import { PasswordChecks } from './password-checks.ts'
 import { readWill } from './read-will.ts'
 
+/** Design §8.5: with the state out of reach sessions stay, and new ones have to wait. */
+export const OUT_OF_TOUCH = 'the state of the hub is out of reach'
 const RECEIVE_MAXIMUM_DEFAULT = 65_535
 
 interface ConnectProperties {
@@ -41,7 +43,7 @@ export class Connector {
   /** False: refused and told. The CONNACK of an accepted one waits for `ready`. */
   async connect(link: Link, packet: ConnectPacket): Promise<boolean> {
     link.version = (packet.protocolVersion ?? 4) as ProtocolVersion
-    const early = this.#tooMany() ?? unsupported(packet)
+    const early = this.#outOfTouch() ?? this.#tooMany() ?? unsupported(packet)
     if (early !== undefined) return this.#refuse(link, early)
     const context = this.#context
     const verdict = await identifyClient(context, link, packet, this.#passwords)
@@ -90,6 +92,10 @@ export class Connector {
     this.#context.counters.storeFaults += 1
     this.#context.logger.error({ err: error }, 'a session could not be opened')
     return deny('HUB_BUSY', 'the session cannot be stored')
+  }
+
+  #outOfTouch(): Denied | undefined {
+    return this.#context.state.healthy?.() === false ? deny('HUB_BUSY', OUT_OF_TOUCH) : undefined
   }
 
   #tooMany(): Denied | undefined {

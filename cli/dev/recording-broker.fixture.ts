@@ -25,6 +25,7 @@ export class RecordingBroker implements Broker {
   }
 
   activity = () => []
+  closeLinks(): void {}
   metrics = async () => ''
 
   async stop(): Promise<void> {
