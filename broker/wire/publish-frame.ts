@@ -9,6 +9,7 @@ import {
   type DeliveryProperties,
   decodeProperties,
   encodeProperties,
+  PropertyError,
   type PublishProperties,
 } from './publish-properties.ts'
 
@@ -81,7 +82,9 @@ function readProperties(buffer: Buffer, start: number, end: number): PublishProp
   try {
     return decodeProperties(buffer, start, end)
   } catch (error) {
-    throw new ProtocolViolation('PACKET_MALFORMED', (error as Error).message, 0x82)
+    if (!(error instanceof PropertyError)) throw error
+    const code = error.reasonCode === 0x81 ? 'PACKET_MALFORMED' : 'PROTOCOL_ERROR'
+    throw new ProtocolViolation(code, error.message, error.reasonCode)
   }
 }
 

@@ -2,6 +2,7 @@
  * The properties of an MQTT 5 PUBLISH (§3.3.2.3), by hand because user properties must keep their order
  * across names and because this is on the path of every MQTT 5 message.
  */
+import { isUtf8 } from 'node:buffer'
 import type { MessageProperties } from '../store/store.ts'
 
 const ID = {
@@ -25,7 +26,14 @@ export interface PublishProperties extends MessageProperties {
 }
 
 /** A reason why the bytes are no property list of a client's PUBLISH. */
-export class PropertyError extends Error {}
+export class PropertyError extends Error {
+  /** MQTT 5 §2.2.2.2: bytes that can't be read are malformed (0x81), what can but may not be there is 0x82. */
+  readonly reasonCode: 0x81 | 0x82
+  constructor(detail: string, reasonCode: PropertyError['reasonCode'] = 0x81) {
+    super(detail)
+    this.reasonCode = reasonCode
+  }
+}
 
 class Cursor {
   at: number
@@ -50,14 +58,23 @@ class Cursor {
   text(): string {
     return decodeText(this.bytes())
   }
+  flag(): boolean {
+    const byte = this.buffer[this.take(1)] as number
+    if (byte > 1) throw new PropertyError(`a flag of ${byte}`, 0x82)
+    return byte === 1
+  }
 }
 
 /** [MQTT-1.5.4-1], [MQTT-1.5.4-2]: well-formed UTF-8 without U+0000. */
 function decodeText(bytes: Buffer): string {
-  const text = bytes.toString()
-  if (text.includes('\u0000') || (text.includes('\ufffd') && Buffer.byteLength(text) !== bytes.length)) {
-    throw new PropertyError('a text property is not valid UTF-8')
-  }
+  if (!isUtf8(bytes) || bytes.includes(0)) throw new PropertyError('a text property is not valid UTF-8')
+  return bytes.toString()
+}
+
+/** [MQTT-3.3.2-14]. Subscribers publish to it, so it is one topic and no filter. */
+function responseTopic(text: string): string {
+  if (text.includes('+') || text.includes('#'))
+    throw new PropertyError('a response topic with a wildcard', 0x82)
   return text
 }
 
@@ -70,7 +87,7 @@ export function decodeProperties(buffer: Buffer, start: number, end: number): Pu
     const id = buffer[cursor.take(1)] as number
     if (id !== ID.userProperty) {
       // [MQTT-3.3.2-*]: every other property may appear once.
-      if (seen.has(id)) throw new PropertyError(`property ${id} appears twice`)
+      if (seen.has(id)) throw new PropertyError(`property ${id} appears twice`, 0x82)
       seen.add(id)
     }
     readProperty(id, cursor, found)
@@ -85,7 +102,7 @@ function readProperty(
 ): void {
   switch (id) {
     case ID.payloadFormatIndicator:
-      found.payloadFormatIndicator = cursor.buffer[cursor.take(1)] === 1
+      found.payloadFormatIndicator = cursor.flag()
       return
     case ID.messageExpiryInterval:
       found.messageExpiryInterval = cursor.buffer.readUInt32BE(cursor.take(4))
@@ -94,7 +111,7 @@ function readProperty(
       found.contentType = cursor.text()
       return
     case ID.responseTopic:
-      found.responseTopic = cursor.text()
+      found.responseTopic = responseTopic(cursor.text())
       return
     case ID.correlationData:
       found.correlationData = Buffer.from(cursor.bytes())
@@ -105,12 +122,14 @@ function readProperty(
     case ID.userProperty: {
       found.userProperties ??= []
       if (found.userProperties.length >= MAX_USER_PROPERTIES)
-        throw new PropertyError('too many user properties')
+        throw new PropertyError(`more than ${MAX_USER_PROPERTIES} user properties`, 0x82)
       found.userProperties.push([cursor.text(), cursor.text()])
       return
     }
+    case ID.subscriptionIdentifier:
+      // [MQTT-3.3.4-6]: only a server sends one.
+      throw new PropertyError('a subscription identifier from a client', 0x82)
     default:
-      // A subscription identifier from a client is a protocol error too [MQTT-3.3.4-6].
       throw new PropertyError(`property ${id} is not allowed in PUBLISH`)
   }
 }
