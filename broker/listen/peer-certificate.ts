@@ -45,8 +45,10 @@ function commonNameOf(certificate: X509Certificate): string {
 
 function validityOf(certificate: X509Certificate): { notBefore: number; notAfter: number } {
   try {
-    const notBefore = certificate.validFromDate.getTime()
-    const notAfter = certificate.validToDate.getTime()
+    // Not `validToDate`: for a date that OpenSSL can't read it holds whatever was in memory, while the text
+    // then says "Bad time value".
+    const notBefore = Date.parse(certificate.validFrom)
+    const notAfter = Date.parse(certificate.validTo)
     // NaN compares false with every date, which would read as valid.
     return Number.isNaN(notBefore) || Number.isNaN(notAfter) ? NEVER_VALID : { notBefore, notAfter }
   } catch {
