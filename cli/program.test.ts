@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { Writable } from 'node:stream'
 import { describe, expect, it } from 'vitest'
 import { makeTempDir } from '../test-support/temp-dir.ts'
-import { deviceYaml, hubYaml } from './dev/manifests.fixture.ts'
+import { deviceYaml, hubYaml, yaml } from './dev/manifests.fixture.ts'
 import { runProgram } from './program.ts'
 
 async function run(...args: string[]) {
@@ -116,5 +116,57 @@ describe('hublet dev that cannot start', () => {
     writeFileSync(join(root, 'src', 'main.c'), '')
     const { code, stderr } = await run('dev', '-f', root, '--data', join(root, 'src'))
     expect([code, stderr]).toEqual([1, expect.stringContaining('expected an empty folder or one of hublet')])
+  })
+})
+
+describe('hublet can-i', () => {
+  const filters = (rule: string) => `messageFilters: { publish: ${rule} }`
+  const manifests = () =>
+    folder({
+      'hub.yaml': hubYaml(),
+      'lamp.yaml': deviceYaml('lamp', filters("{ policy: Accept, topics: ['lamps/{{device.name}}/#'] }")),
+      'fan.yaml': deviceYaml('fan', 'allowInsecure: true'),
+    })
+
+  it.each([
+    [['lamp', 'publish', 'lamps/lamp/on'], 0, 'yes: the publish filter accepts lamps/lamp/#\n'],
+    [
+      ['lamp', 'publish', 'lamps/fan/on'],
+      1,
+      'no: the publish filter accepts only lamps/lamp/# (UNAUTHORIZED_TOPIC)\n',
+    ],
+    [['lamp', 'subscribe', '#'], 0, 'yes: the subscribe filter rejects nothing\n'],
+    [['fan', 'publish', 'a/+'], 1, undefined],
+  ])('%j answers by the exit code and names the rule', async (args, code, stdout) => {
+    const told = await run('can-i', ...args, '-f', manifests())
+    expect(told).toMatchObject({ code, stderr: '', ...(stdout === undefined ? {} : { stdout }) })
+  })
+
+  it('lists the ways to connect', async () => {
+    const { code, stdout } = await run('can-i', 'lamp', 'connect', '-f', manifests())
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/^mqtts {2}with its certificate {2}yes: /m)
+    expect(stdout).toMatch(/^mqtt {3}by its id {13}no: .*\(MTLS_REQUIRED\)$/m)
+    expect((await run('can-i', 'fan', 'connect', '-f', manifests())).stdout).toMatch(
+      /^ws {5}by its id {13}yes: /m,
+    )
+  })
+
+  it('says what is missing', async () => {
+    const path = manifests()
+    expect((await run('can-i', 'nobody', 'connect', '-f', path)).stderr).toContain('got "nobody"')
+    expect((await run('can-i', 'lamp', 'publish', '-f', path)).stderr).toContain('expected a topic')
+    expect((await run('can-i', 'lamp', 'fly', '-f', path)).code).toBe(2)
+  })
+
+  it('asks for the hub where two have a device of the name', async () => {
+    const of = (hub: string, name: string, fields = '') =>
+      yaml('Device', name, `{ hubRef: { name: ${hub} }${fields} }`)
+    const path = folder({
+      'a.yaml': `${hubYaml('{}', 'one')}---\n${hubYaml('{}', 'two')}`,
+      'b.yaml': `${of('one', 'lamp')}---\n${of('two', 'lamp2', ', name: lamp')}`,
+    })
+    expect((await run('can-i', 'lamp', 'connect', '-f', path)).stderr).toContain('--hub')
+    expect((await run('can-i', 'lamp', 'connect', '-f', path, '--hub', 'two')).code).toBe(0)
   })
 })

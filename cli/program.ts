@@ -1,4 +1,5 @@
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { CAN_I_ACTIONS, type CanIOptions, runCanI } from './commands/can-i.ts'
 import { runValidate } from './commands/validate.ts'
 import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from './dev/logger.ts'
 import { type DevSurroundings, runDev } from './dev/run-dev.ts'
@@ -38,6 +39,9 @@ export async function runProgram(
     .action(async ({ filename }: { filename: string[] }) => {
       code = await runValidate(filename, surroundings)
     })
+  addCanI(program, async (options) => {
+    code = await runCanI(options, surroundings)
+  })
   try {
     await program.parseAsync(args, { from: 'user' })
     return code
@@ -79,6 +83,35 @@ function addDev(program: Command, run: (options: Parameters<typeof runDev>[0]) =
     .action(async ({ filename, bind, metricsPort, data, logLevel, logFormat }: DevFlags) => {
       await run({ paths: filename, bind, metricsPort, data, logLevel, logFormat })
     })
+}
+
+interface CanIFlags {
+  filename: string[]
+  hub?: string
+  data: string
+  qos: '0' | '1' | '2'
+  retain?: boolean
+}
+
+function addCanI(program: Command, run: (options: CanIOptions) => Promise<void>): void {
+  program
+    .command('can-i')
+    .description('say whether a device may do something, and which rule decides')
+    .argument('<device>', 'name of the device')
+    .addArgument(new Argument('<action>', 'what it wants to do').choices(CAN_I_ACTIONS))
+    .argument('[topic]', 'topic to publish on, or filter to subscribe to')
+    .requiredOption('-f, --filename <path>', FILENAME_HELP, collect)
+    .option('--hub <name>', 'hub of the device; needed when several have one of that name')
+    .addOption(new Option('--qos <level>', 'quality of service').choices(['0', '1', '2']).default('0'))
+    .option('--retain', 'publish a retained message')
+    .option('--data <folder>', 'folder where hublet dev keeps device ids', '.hublet')
+    .action(
+      async (device: string, action: CanIOptions['action'], topic: string | undefined, flags: CanIFlags) => {
+        const { filename, hub, data, qos, retain = false } = flags
+        const level = Number(qos) as 0 | 1 | 2
+        await run({ device, action, topic, hub, data, retain, qos: level, paths: filename })
+      },
+    )
 }
 
 function parsePort(value: string): number {
