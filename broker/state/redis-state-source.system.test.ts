@@ -336,7 +336,7 @@ describe('RedisStateSource on a real Redis', () => {
       await on.server.start()
       const client = on.server.client()
       await new HubStateWriter({ redis: client }).write(on.state)
-      await waitUntil('the source is back', () => source.healthy())
+      await source.untilHealthy()
       expect(await source.deviceByName('pump')).toEqual(on.pump)
       expect(on.health).toEqual([true, 'REDIS_UNAVAILABLE', true])
     })

@@ -59,6 +59,7 @@ export class RedisStateSource implements StateSource {
   #current: InstalledSnapshot | undefined
   #connections: StateConnections | undefined
   #healthy = false
+  #waiting: (() => void)[] = []
   #lastFault = new StateUnavailable('REDIS_UNAVAILABLE')
   #grace: NodeJS.Timeout | undefined
   #onChange: ((change: StateChange) => void) | undefined
@@ -102,6 +103,11 @@ export class RedisStateSource implements StateSource {
   /** False while what is answered may be out of date. New sessions have to wait for it. */
   healthy(): boolean {
     return this.#healthy
+  }
+
+  /** Resolves once the state is in touch, everything in use has been read anew and changes have been told. */
+  async untilHealthy(): Promise<void> {
+    if (!this.#healthy) await new Promise<void>((resolve) => this.#waiting.push(resolve))
   }
 
   hub(): HubRecord {
@@ -250,6 +256,7 @@ export class RedisStateSource implements StateSource {
     if (this.#healthy) return
     this.#healthy = true
     this.#options.onHealth?.(true)
+    for (const resolve of this.#waiting.splice(0)) resolve()
   }
 
   #onFault(error: unknown): void {

@@ -23,7 +23,8 @@ describe('the Redis store', () => {
   const opened: Store[] = []
 
   beforeAll(async () => {
-    server = await startRedis()
+    // Else a replica has to wait for others to come first.
+    server = await startRedis({ args: ['--repl-diskless-sync-delay', '0'] })
     redis = server.client()
   })
   afterAll(() => server.stop())
@@ -101,6 +102,17 @@ describe('the Redis store', () => {
       }
     })
 
+    test('notices it while it is idle', async () => {
+      let fenced = false
+      await openStore({
+        onFenced: () => {
+          fenced = true
+        },
+      })
+      await make().open(LIMITS)
+      await waitUntil('it is noticed', () => fenced)
+    })
+
     test('stays closed when Redis has lost everything', async () => {
       await using own = await startRedis()
       const store = make({ settings: redisSettings({ url: own.url }) })
@@ -159,6 +171,25 @@ describe('the Redis store', () => {
       expect(health).toEqual([true, 'CLOSED', true])
     })
 
+    test('stores nothing after a loss before it is let', async () => {
+      const gate = Promise.withResolvers<void>()
+      let asked = 0
+      const beforeResume = () => {
+        asked += 1
+        return gate.promise
+      }
+      const store = await openStore({ beforeResume })
+      proxy.cut()
+      const accepted = send(store, 'late', 's/1')
+      await waitUntil('leave is asked for', () => asked === 1)
+      // A second loss while it waits must not let anything through either.
+      proxy.cut()
+      await waitUntil('leave is asked for again', () => asked === 2)
+      expect(await redis.xlen(`${storePrefix(uid)}queue:s/1`)).toBe(0)
+      gate.resolve()
+      expect((await accepted).seqs).toEqual([1])
+    })
+
     test('gives a dead network path up', async () => {
       const store = await openStore()
       proxy.silence()
@@ -166,6 +197,12 @@ describe('the Redis store', () => {
       await waitUntil('the silence is noticed', () => !store.healthy())
       proxy.heal()
       expect((await accepted).seqs).toEqual([1])
+    })
+
+    test('notices a dead network path while it is idle', async () => {
+      const store = await openStore()
+      proxy.silence()
+      await waitUntil('the silence is noticed', () => !store.healthy())
     })
 
     test('lets only so much wait', async () => {

@@ -52,10 +52,14 @@ export interface RedisStoreOptions {
   onLazyError?: (error: StoreError) => void
   /** With each turn between connected and not; `fault`: the word of `redisFault`. */
   onHealth?: (healthy: boolean, fault?: string) => void
+  /** Awaited after each loss of the connection, before anything that waits is stored. */
+  beforeResume?: () => Promise<void>
   /** Another broker has taken the store over. Every call fails with `STORE_CLOSED` from now on. */
   onFenced?: () => void
 }
 
+/** How often an idle store asks whether it is still the owner; a busy one learns it with each batch. */
+const CHECK_MS = 2_000
 const NOTHING_STORED: AcceptResult = Object.freeze({ duplicate: false, seqs: [], dropped: [] })
 const NOTHING_SAID = (_answers: readonly number[], from: number): number => from
 
@@ -81,6 +85,7 @@ export class RedisStore implements Store {
   #limits: readonly ScriptArgument[] = []
   #toSweep = 0
   #sweeping = false
+  #checking: NodeJS.Timeout | undefined
 
   constructor(options: RedisStoreOptions) {
     this.#options = options
@@ -111,6 +116,8 @@ export class RedisStore implements Store {
     try {
       const state = await this.#opened.promise
       this.#state = 'Open'
+      this.#checking = setInterval(() => this.#check(), CHECK_MS)
+      this.#checking.unref()
       return this.#forgetExpired(state)
     } catch (error) {
       this.#state = 'Closed'
@@ -205,6 +212,7 @@ export class RedisStore implements Store {
   async close(): Promise<void> {
     const wasOpen = this.#state === 'Open'
     this.#state = 'Closed'
+    clearInterval(this.#checking)
     if (wasOpen) {
       const timeout = Promise.withResolvers<void>()
       const late = setTimeout(timeout.resolve, this.#options.closeTimeoutMs ?? 5_000)
@@ -247,18 +255,23 @@ export class RedisStore implements Store {
       replicas,
       signal,
     })
+    const closed = connection.untilClosed().then(() => {
+      throw new RedisUnavailable('CLOSED')
+    })
+    closed.catch(() => {})
     const onAbort = () => connection.close()
     signal.addEventListener('abort', onAbort)
     try {
       if (this.#state === 'Opening') {
         this.#toSweep = await connection.claim()
         this.#opened.resolve(await readState(connection))
+      } else {
+        await Promise.race([this.#options.beforeResume?.(), closed])
       }
       settled()
       this.#setHealthy(true)
       this.#pipeline.attach(connection)
-      await connection.untilClosed()
-      throw new RedisUnavailable('CLOSED')
+      await closed
     } finally {
       signal.removeEventListener('abort', onAbort)
       this.#pipeline.detach()
@@ -308,6 +321,15 @@ export class RedisStore implements Store {
     })
   }
 
+  /** Finds out about a new owner, and about a connection that died without a word. */
+  #check(): void {
+    if (!this.#pipeline.idle || !this.#healthy) return
+    const run = async (connection: StoreConnection) => {
+      await connection.read(['', '0', '0', '0', '1'])
+    }
+    this.#pipeline.submit({ run, failed: () => {} })
+  }
+
   #onFault(error: unknown): void {
     this.#lastFault = error
     this.#setHealthy(false, faultOf(error))
@@ -323,6 +345,7 @@ export class RedisStore implements Store {
 
   #onFenced(): void {
     this.#state = 'Closed'
+    clearInterval(this.#checking)
     this.#healthy = false
     void this.#loop.stop()
     this.#options.onFenced?.()
