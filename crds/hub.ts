@@ -192,6 +192,10 @@ export const HUB_REASONS = {
   ChallengeFailed: 'ChallengeFailed',
   /** The server certificate cannot be read, has expired, or does not fit its key. */
   ServerCertificateInvalid: 'ServerCertificateInvalid',
+  /** The Redis of the hub cannot give the durability that is asked for. */
+  DurabilityUnsupported: 'DurabilityUnsupported',
+  /** Auto-provisioning is asked for, which this version does not do. */
+  AutoProvisioningUnsupported: 'AutoProvisioningUnsupported',
   /** Redis cannot be reached or refuses us. */
   RedisUnavailable: 'RedisUnavailable',
   /** Deletion waits: Devices still refer to the hub and `spec.deletionPolicy` is Protect. */

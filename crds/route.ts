@@ -227,6 +227,8 @@ export const ROUTE_REASONS = {
   DeliveryFailing: 'DeliveryFailing',
   /** The buffer is full and messages are dropped. */
   BufferFull: 'BufferFull',
+  /** The credentials of all routes of the hub are larger than one Secret may be. */
+  CredentialsTooLarge: 'CredentialsTooLarge',
   /** `spec.filter` or `spec.transform` is no valid expression. */
   ExpressionInvalid: 'ExpressionInvalid',
   /** The destination is one that routes may not reach. */

@@ -6,6 +6,7 @@ export type PkiErrorCode =
   | 'KEY_UNSUPPORTED'
   | 'NOT_A_CA'
   | 'CA_EXPIRED'
+  | 'CHALLENGE_FAILED'
   | 'INVALID_NAME'
   | 'INVALID_DURATION'
   | 'INVALID_SERIAL'

@@ -1,0 +1,195 @@
+/** A whole operator in the process of a test, on the real API server and with a real Redis. */
+import { readdir, readFile } from 'node:fs/promises'
+import path from 'node:path'
+import pino from 'pino'
+import { Registry } from 'prom-client'
+import { expect, vi } from 'vitest'
+import { parseAllDocuments } from 'yaml'
+import { KINDS } from '../crds/kinds.ts'
+import { API_VERSION } from '../crds/meta.ts'
+import { adminConfig, type TestNamespace } from '../test-support/cluster.ts'
+import { type RedisServer, startRedis } from '../test-support/redis.ts'
+import { DEPLOYMENTS, type Deployment, SECRETS } from './api/resources.ts'
+import { SETTINGS } from './build/settings.fixture.ts'
+import { type OperatorOptions, type RunningOperator, startOperator } from './operator.ts'
+import type { ApiClient } from './runtime/api-client.ts'
+import { systemClock } from './runtime/clock.ts'
+import { type Condition, findCondition } from './runtime/conditions.ts'
+import { Informer } from './runtime/informer.ts'
+import { type KubeObject, keyOf, objectPath, type Resource, resourcePath } from './runtime/resource.ts'
+
+export const ROOT = path.resolve(import.meta.dirname, '..')
+const CRDS = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions'
+
+export type Conditioned = KubeObject & {
+  status?: { observedGeneration?: number; conditions?: Condition[] }
+}
+
+export const readYaml = async (file: string): Promise<KubeObject[]> =>
+  parseAllDocuments(await readFile(file, 'utf8')).map((document) => document.toJS() as KubeObject)
+
+/** Installs the four kinds, or finds them installed; resolves when they are served. */
+export async function installKinds(client: ApiClient): Promise<void> {
+  const folder = path.join(ROOT, 'crds/manifests')
+  for (const name of await readdir(folder)) {
+    const [crd] = await readYaml(path.join(folder, name))
+    await client.request({
+      method: 'PATCH',
+      path: `${CRDS}/${crd!.metadata.name}`,
+      query: { fieldManager: 'test', force: true },
+      contentType: 'application/apply-patch+yaml',
+      body: crd,
+    })
+  }
+  await vi.waitFor(
+    async () => {
+      for (const { plural, kind } of KINDS)
+        await client.request({
+          method: 'GET',
+          path: resourcePath({ apiVersion: API_VERSION, kind, plural, namespaced: true }),
+        })
+    },
+    { timeout: 30_000, interval: 100 },
+  )
+}
+
+/** As `kubectl apply --server-side` does it: the manifest as it stands. */
+export async function applyManifest(space: TestNamespace, manifest: KubeObject): Promise<void> {
+  const resource = resourceOf(manifest)
+  await space.client.request({
+    method: 'PATCH',
+    path: objectPath(resource, space.key(manifest.metadata.name ?? '')),
+    query: { fieldManager: 'kubectl', force: true, fieldValidation: 'Strict' },
+    contentType: 'application/apply-patch+yaml',
+    body: manifest,
+  })
+}
+
+export function resourceOf({ apiVersion = '', kind = '' }: KubeObject): Resource {
+  const plural = KINDS.find((one) => one.kind === kind)?.plural ?? `${kind.toLowerCase()}s`
+  return { apiVersion, kind, plural, namespaced: true }
+}
+
+export async function applyQuickstart(space: TestNamespace): Promise<void> {
+  const folder = path.join(ROOT, 'examples/quickstart')
+  for (const name of (await readdir(folder)).sort())
+    for (const manifest of await readYaml(path.join(folder, name))) await applyManifest(space, manifest)
+}
+
+/** Plays the part of the Deployment controller, and says that all pods are there. */
+export function simulateDeployments(space: TestNamespace): { stop: () => Promise<void> } {
+  const informer = new Informer<Deployment>({
+    client: space.client,
+    resource: DEPLOYMENTS,
+    namespace: space.name,
+    clock: systemClock,
+    random: Math.random,
+    logger: pino({ level: 'silent' }),
+  })
+  informer.onChange(({ type, object }) => {
+    const { generation = 1 } = object.metadata
+    if (type === 'deleted' || object.status?.observedGeneration === generation) return
+    const replicas = object.spec?.replicas ?? 1
+    const counts = {
+      replicas,
+      updatedReplicas: replicas,
+      readyReplicas: replicas,
+      availableReplicas: replicas,
+    }
+    void space.client
+      .request({
+        method: 'PATCH',
+        path: `${objectPath(DEPLOYMENTS, keyOf(object))}/status`,
+        contentType: 'application/merge-patch+json',
+        body: { status: { observedGeneration: generation, ...counts } },
+      })
+      // Gone or changed by now: the next change tells.
+      .catch(() => undefined)
+  })
+  informer.start()
+  return { stop: () => informer.stop() }
+}
+
+export const REDIS_SECRET = 'default-redis'
+
+/** The Secret that `--default-redis-secret` names. */
+export const offerRedis = (space: TestNamespace, redis: RedisServer): Promise<KubeObject> =>
+  space.post(SECRETS, REDIS_SECRET, { stringData: { url: redis.url } })
+
+export { startRedis }
+
+export interface TestOperator extends RunningOperator {
+  registry: Registry
+  /** Lines of the log, parsed. */
+  log: Array<Record<string, unknown>>
+}
+
+let operators = 0
+
+export function startTestOperator(
+  space: TestNamespace,
+  options: Partial<OperatorOptions> = {},
+): TestOperator {
+  operators += 1
+  const registry = new Registry()
+  const log: Array<Record<string, unknown>> = []
+  const logger = pino({ level: 'debug' }, { write: (line: string) => void log.push(JSON.parse(line)) })
+  const operator = startOperator({
+    access: adminConfig(),
+    logger,
+    registry,
+    scope: { namespaces: [space.name] },
+    namespace: space.name,
+    identity: `test-${process.pid}-${operators}`,
+    leaseName: 'hublet-operator',
+    settings: SETTINGS,
+    defaultRedisSecret: REDIS_SECRET,
+    concurrency: { hub: 4, device: 8, member: 4 },
+    times: { stallMs: 5_000, backoff: { baseMs: 20, maxMs: 300 }, maxRetryAfterMs: 1_000, listMs: 10_000 },
+    timeoutMs: 10_000,
+    backoff: { baseMs: 20, maxMs: 500 },
+    lease: { durationMs: 3_000, renewDeadlineMs: 2_000, retryMs: 300 },
+    ...options,
+  })
+  return { ...operator, registry, log }
+}
+
+/** Resolves when each named object is Ready for its current generation, and nothing else is said of it. */
+export async function untilReady(
+  space: TestNamespace,
+  resource: Resource,
+  names: readonly string[],
+  timeout = 30_000,
+): Promise<void> {
+  await vi.waitFor(
+    async () => {
+      for (const name of names) {
+        const { metadata, status } = await space.get<Conditioned>(resource, name)
+        const { generation } = metadata
+        expect(status?.conditions, `${resource.kind} ${name}`).toEqual([
+          expect.objectContaining({ type: 'Ready', status: 'True', observedGeneration: generation }),
+        ])
+        expect(status?.observedGeneration).toBe(generation)
+      }
+    },
+    { timeout, interval: 50 },
+  )
+}
+
+/** Resolves to the condition once the object has one of that type and reason for its current generation. */
+export async function untilCondition(
+  space: TestNamespace,
+  resource: Resource,
+  name: string,
+  wanted: Partial<Condition> & { type: string },
+): Promise<Condition> {
+  return await vi.waitFor(
+    async () => {
+      const { metadata, status } = await space.get<Conditioned>(resource, name)
+      const found = findCondition(status?.conditions, wanted.type)
+      expect(found).toMatchObject({ ...wanted, observedGeneration: metadata.generation })
+      return found!
+    },
+    { timeout: 30_000, interval: 50 },
+  )
+}

@@ -1,0 +1,170 @@
+/** Gives a device its certificate and its verifier, and says how it is known to the brokers. */
+import type { DeviceStatus } from '../../crds/device-status.ts'
+import { COMMON_REASONS } from '../../crds/meta.ts'
+import { DEVICES, type Device, SECRETS } from '../api/resources.ts'
+import { deviceRecord } from '../compile/device-record.ts'
+import type { Applier } from '../runtime/apply.ts'
+import { type Finding, failing } from '../runtime/conditions.ts'
+import type { Reconcile } from '../runtime/controller.ts'
+import { ensureFinalizer, isDeleting } from '../runtime/finalizer.ts'
+import { sameJson } from '../runtime/json.ts'
+import { done, type Outcome, requeueAfter } from '../runtime/outcome.ts'
+import { writeStatus } from '../runtime/status.ts'
+import { hubKeyOf } from '../watch/indexes.ts'
+import { openNamespace } from '../watch/world.ts'
+import type { CertificatePart } from './certificate-part.ts'
+import { deviceCertificate } from './device-certificate.ts'
+import type { DeviceScope } from './device-part.ts'
+import { devicePassword } from './device-password.ts'
+import { asProblem, deviceFindings } from './device-status.ts'
+import { inForce, trustInForce } from './device-trust.ts'
+import { next, OPENING_RETRY_MS } from './hub.ts'
+import { deviceFacts, factsText } from './hub-facts.ts'
+import { finalizeMember } from './member-deletion.ts'
+import { memberKey } from './published.ts'
+import {
+  createApplier,
+  FIELD_MANAGERS,
+  FINALIZER,
+  type Problem,
+  refusals,
+  type Tools,
+  waitsFor,
+} from './tools.ts'
+
+export function deviceReconcile(tools: Tools): Reconcile {
+  const applier = createApplier(tools, FIELD_MANAGERS.device)
+  return async (key, context) => {
+    const device = tools.world.devices.get(key)
+    if (device === undefined) return done()
+    if (!openNamespace(tools.world, device.metadata.namespace ?? '')) return requeueAfter(OPENING_RETRY_MS)
+    const member = { kind: 'Device', resource: DEVICES, object: device } as const
+    if (isDeleting(device)) return await finalizeMember(tools, applier, member, context)
+    const { client } = tools
+    const { signal } = context
+    const finalizer = { client, resource: DEVICES, object: device, finalizer: FINALIZER, signal }
+    if ((await ensureFinalizer(finalizer)) === 'added') return done()
+    const found = findHub(tools, device, signal)
+    if ('problem' in found) {
+      await patchStatus(tools, device, {
+        fields: lastKnown(device),
+        findings: failing(found.problem),
+        signal,
+      })
+      return done()
+    }
+    return await run(found.scope, applier)
+  }
+}
+
+/** The hub wakes its devices when it comes, and when its certificates are in place. */
+function findHub(
+  tools: Tools,
+  device: Device,
+  signal: AbortSignal,
+): { scope: DeviceScope } | { problem: Problem } {
+  const { name } = device.spec.hubRef
+  const hub = tools.world.hubs.get(hubKeyOf(device))
+  if (hub === undefined)
+    return {
+      problem: waitsFor(COMMON_REASONS.HubNotFound, `spec.hubRef: there is no Hub ${name} in this namespace`),
+    }
+  const trust = trustInForce(tools.world, hub)
+  if (trust === undefined)
+    return { problem: waitsFor(COMMON_REASONS.HubNotReady, `Hub ${name} has no device CA in place yet`) }
+  const now = tools.clock.now()
+  return { scope: { tools, device, hub: inForce(hub, trust), trust, now, signal } }
+}
+
+async function run(scope: DeviceScope, applier: Applier): Promise<Outcome> {
+  const { tools, device, signal } = scope
+  let certificate: CertificatePart
+  let problems: Problem[]
+  try {
+    certificate = await deviceCertificate(scope)
+    const password = await devicePassword(scope)
+    const desired = [...certificate.desired, ...password.desired]
+    const results = await applier.apply(device, desired, signal)
+    await applier.prune(device, [...desired, ...certificate.kept, ...password.kept], [SECRETS], signal)
+    for (const event of [...certificate.events, ...password.events]) tools.events.event(device, event)
+    problems = [...refusals(results), ...certificate.problems, ...password.problems]
+  } catch (error) {
+    await tellFailure(scope, error)
+    throw error
+  }
+  await tell(scope, certificate.status, problems)
+  return next(problems, certificate.dueAt, scope.now)
+}
+
+type CertificateFields = CertificatePart['status']
+
+/**
+ * The facts first, then that brokers know them: what stands in the status is what the hub's state is made of. In
+ * between nothing is written that would only say "not yet", which an older observedGeneration says already.
+ */
+async function tell(
+  scope: DeviceScope,
+  certificate: CertificateFields,
+  problems: readonly Problem[],
+): Promise<void> {
+  const { tools, device, signal } = scope
+  const { certificate: _, revokedFingerprints: __, ...known } = lastKnown(device)
+  const fields = { ...known, id: device.spec.id ?? device.metadata.uid ?? '', ...certificate }
+  const now: Device = { ...device, status: { ...device.status, ...certificate } }
+  const published = tools.published.get(hubKeyOf(device))
+  const key = memberKey('Device', device.metadata.name)
+  const member = published?.uid === scope.hub.metadata.uid ? published?.members.get(key) : undefined
+  const isPublished =
+    member?.uid === device.metadata.uid &&
+    member?.generation === device.metadata.generation &&
+    member?.facts === factsText(deviceFacts(now, tools, scope.now))
+  const all = [...problems, ...ownProblems(scope, now)]
+  const diagnostics = isPublished ? (published?.diagnostics.get(key) ?? []) : []
+  const findings = deviceFindings({ device, problems: all, diagnostics, isPublished })
+  if (!isPublished && all.length === 0 && sameJson(fields, knownFields(device))) return
+  await patchStatus(tools, device, { fields, findings, signal })
+}
+
+/** What compile will say of this device, told without waiting for it. */
+function ownProblems({ tools, hub, now: time }: DeviceScope, device: Device): Problem[] {
+  const { remarks } = deviceRecord({
+    device,
+    id: device.spec.id ?? device.metadata.uid ?? '',
+    hub: { object: hub, uid: hub.metadata.uid ?? '' },
+    facts: deviceFacts(device, tools, time),
+    now: time,
+  })
+  return remarks.map(asProblem)
+}
+
+function knownFields({ status = {} }: Device): Omit<DeviceStatus, 'conditions' | 'observedGeneration'> {
+  const { conditions: _, observedGeneration: __, ...fields } = status
+  return fields
+}
+
+const lastKnown = knownFields
+
+async function tellFailure({ tools, device, signal }: DeviceScope, error: unknown): Promise<void> {
+  if (signal.aborted) return
+  const message = error instanceof Error ? error.message : String(error)
+  const findings = failing({ reason: COMMON_REASONS.ReconcileFailed, message })
+  // The failure itself is what the caller has to hear of.
+  await patchStatus(tools, device, { fields: lastKnown(device), findings, signal }).catch(() => undefined)
+}
+
+interface StatusPatch {
+  fields: Omit<DeviceStatus, 'conditions' | 'observedGeneration'>
+  findings: readonly Finding[]
+  signal: AbortSignal
+}
+
+const patchStatus = ({ client, clock, world }: Tools, device: Device, patch: StatusPatch) =>
+  writeStatus<DeviceStatus>({
+    client,
+    clock,
+    resource: DEVICES,
+    object: device,
+    fieldManager: FIELD_MANAGERS.device,
+    view: world.devices,
+    ...patch,
+  })

@@ -1,0 +1,67 @@
+/** The end of a device, network or route: gone from the API only when no broker knows it any more. */
+import { type Device, type Network, type Route, SECRETS, SERVICES } from '../api/resources.ts'
+import { hubRedisWorkload } from '../compile/names.ts'
+import type { Applier } from '../runtime/apply.ts'
+import type { ReconcileContext } from '../runtime/controller.ts'
+import { finalize, isDeleting } from '../runtime/finalizer.ts'
+import { done, type Outcome, Waiting } from '../runtime/outcome.ts'
+import { objectKey, type Resource } from '../runtime/resource.ts'
+import { hubKeyOf } from '../watch/indexes.ts'
+import { type MemberKind, memberKey } from './published.ts'
+import { redisMode } from './redis-access.ts'
+import { FINALIZER, FORCE_ANNOTATION, type Tools } from './tools.ts'
+
+/** Whatever happens, the next state that reaches Redis has the object no more. */
+const GIVE_UP_AFTER_MS = 120_000
+const LOOK_AGAIN_MS = 1_000
+
+export interface Member {
+  kind: MemberKind
+  resource: Resource
+  object: Device | Network | Route
+}
+
+export async function finalizeMember(
+  tools: Tools,
+  applier: Applier,
+  { kind, resource, object }: Member,
+  { signal, logger }: ReconcileContext,
+): Promise<Outcome> {
+  const { clean, left } = await finalize({
+    client: tools.client,
+    clock: tools.clock,
+    resource,
+    object,
+    finalizer: FINALIZER,
+    forceAnnotation: FORCE_ANNOTATION,
+    giveUpAfterMs: GIVE_UP_AFTER_MS,
+    signal,
+    async cleanUp() {
+      // Where no garbage collector runs, what was applied goes with its owner all the same.
+      await applier.prune(object, [], [SECRETS, SERVICES], signal)
+      if (!isUnknownToBrokers(tools, kind, object))
+        throw new Waiting('Deleting', `brokers may still know the ${kind}`, LOOK_AGAIN_MS)
+    },
+  })
+  if (!clean) {
+    const note = `brokers may know the ${kind} until Redis can be reached: ${left}`
+    tools.events.event(object, { type: 'Warning', reason: 'StillKnown', action: 'Delete', note })
+    logger.warn({ left }, 'object was let go before brokers forgot it')
+  }
+  return done()
+}
+
+/** By what was published last. Without a hub there is no broker, and without its Redis nobody to ask. */
+function isUnknownToBrokers(tools: Tools, kind: MemberKind, object: Member['object']): boolean {
+  const key = hubKeyOf(object)
+  const hub = tools.world.hubs.get(key)
+  if (hub === undefined) return true
+  if (isDeleting(hub) && redisMode(hub, tools) === 'Managed') {
+    const redis = objectKey(hub.metadata.namespace, hubRedisWorkload(hub.metadata.name))
+    if (tools.world.statefulSets.get(redis) === undefined) return true
+  }
+  const published = tools.published.get(key)
+  if (published === undefined || published.uid !== hub.metadata.uid) return false
+  const member = published.members.get(memberKey(kind, object.metadata.name))
+  return member?.uid !== object.metadata.uid
+}

@@ -1,0 +1,61 @@
+/** Tells of a route whether it is known, complete and, by what its worker reports, delivering. */
+import { COMMON_REASONS } from '../../crds/meta.ts'
+import { ROUTE_REASONS, type RouteStatus } from '../../crds/route.ts'
+import { ROUTES, type Route } from '../api/resources.ts'
+import { type Finding, failing, progressing } from '../runtime/conditions.ts'
+import type { Reconcile } from '../runtime/controller.ts'
+import { ensureFinalizer, isDeleting } from '../runtime/finalizer.ts'
+import { done, requeueAfter } from '../runtime/outcome.ts'
+import { writeStatus } from '../runtime/status.ts'
+import { openNamespace } from '../watch/world.ts'
+import { next, OPENING_RETRY_MS } from './hub.ts'
+import { finalizeMember } from './member-deletion.ts'
+import { hubNotFound, hubOf, isPublished, memberFindings } from './member-status.ts'
+import { routeValues } from './routes-part.ts'
+import { createApplier, FIELD_MANAGERS, FINALIZER, type Tools } from './tools.ts'
+
+export function routeReconcile(tools: Tools): Reconcile {
+  const applier = createApplier(tools, FIELD_MANAGERS.route)
+  return async (key, context) => {
+    const route = tools.world.routes.get(key)
+    if (route === undefined) return done()
+    if (!openNamespace(tools.world, route.metadata.namespace ?? '')) return requeueAfter(OPENING_RETRY_MS)
+    const member = { kind: 'Route', resource: ROUTES, object: route } as const
+    if (isDeleting(route)) return await finalizeMember(tools, applier, member, context)
+    const { client } = tools
+    const { signal } = context
+    const finalizer = { client, resource: ROUTES, object: route, finalizer: FINALIZER, signal }
+    if ((await ensureFinalizer(finalizer)) === 'added') return done()
+    const findings = await findingsOf(route, tools, signal)
+    const { observedGeneration: _, conditions: __, ...fields } = route.status ?? {}
+    await writeStatus<RouteStatus>({
+      client,
+      clock: tools.clock,
+      resource: ROUTES,
+      object: route,
+      fieldManager: FIELD_MANAGERS.route,
+      fields,
+      findings,
+      view: tools.world.routes,
+      signal,
+    })
+    return next([], undefined, tools.clock.now())
+  }
+}
+
+async function findingsOf(route: Route, tools: Tools, signal: AbortSignal): Promise<Finding[]> {
+  if (hubOf(tools, route) === undefined) return failing(hubNotFound(route))
+  const { problems } = await routeValues(route, tools, signal)
+  const known = isPublished(tools, 'Route', route, '')
+  if (problems.length > 0 || !known || !route.spec.enabled)
+    return memberFindings({
+      problems,
+      isPublished: known,
+      ready: { reason: ROUTE_REASONS.Disabled, message: 'spec.enabled is false: nothing is taken' },
+    })
+  // Ready is what a worker reports about deliveries; no worker of this version moves anything.
+  return progressing({
+    reason: COMMON_REASONS.Progressing,
+    message: 'brokers know the route; no route worker has reported on it',
+  })
+}
