@@ -1,7 +1,9 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest'
 import { decodeDevice, decodeHub } from '../contract/hub-state-codec.ts'
 import { hubAclUser } from '../contract/redis-acl.ts'
 import { stateKeys } from '../contract/redis-keys.ts'
+import { AuditLog, isWrite } from '../test-support/audit-log.ts'
 import { TestNamespace } from '../test-support/cluster.ts'
 import type { RedisServer } from '../test-support/redis.ts'
 import {
@@ -26,6 +28,7 @@ import {
   untilReady,
 } from './operator.fixture.ts'
 
+const auditLog = inject('auditLog')
 let space: TestNamespace
 let redis: RedisServer
 const stops: Array<() => Promise<unknown>> = []
@@ -59,9 +62,7 @@ describe('the quickstart on a cluster', () => {
   it('becomes Ready, with the objects it asks for and the state in Redis', async () => {
     start()
     await applyQuickstart(space)
-    await untilReady(space, HUBS, ['garden'])
-    await untilReady(space, DEVICES, ['thermometer', 'dashboard', 'pump'])
-    await untilReady(space, NETWORKS, ['web', 'sigfox'])
+    await quickstartIsReady()
 
     const names = async (resource: typeof SECRETS) =>
       (await space.list(resource)).map(({ metadata }) => metadata.name).sort()
@@ -98,4 +99,53 @@ describe('the quickstart on a cluster', () => {
       expect(record.certificate.fingerprints).toHaveLength(1)
     }
   })
+
+  it.skipIf(auditLog === '')(
+    'costs no write when all is done again, or the operator starts again',
+    async () => {
+      const first = start()
+      await applyQuickstart(space)
+      await quickstartIsReady()
+      const audit = new AuditLog(auditLog)
+      await isQuiet(audit)
+      const runs = await runsOf(first)
+      first.reconcileAll()
+      await vi.waitFor(async () => expect(await runsOf(first)).toBeGreaterThanOrEqual(runs + 7), waiting)
+      expect(await isQuiet(audit)).toEqual([])
+      await first.stop()
+      const second = start()
+      await vi.waitFor(async () => expect(await runsOf(second)).toBeGreaterThanOrEqual(7), waiting)
+      expect(await isQuiet(audit)).toEqual([])
+    },
+  )
 })
+
+const waiting = { timeout: 30_000, interval: 50 }
+
+async function quickstartIsReady(): Promise<void> {
+  await untilReady(space, HUBS, ['garden'])
+  await untilReady(space, DEVICES, ['thermometer', 'dashboard', 'pump'])
+  await untilReady(space, NETWORKS, ['web', 'sigfox'])
+}
+
+const runsOf = async ({ registry }: TestOperator): Promise<number> => {
+  const { values } = await registry.getSingleMetric('controller_runtime_reconcile_total')!.get()
+  return values.reduce((sum, { value }) => sum + value, 0)
+}
+
+/** What the operator wrote since the last look: once nothing more came for a while. */
+async function isQuiet(audit: AuditLog): Promise<string[]> {
+  const found: string[] = []
+  let silentSince = performance.now()
+  while (performance.now() - silentSince < 700) {
+    const writes = (await audit.next())
+      .filter(isWrite)
+      .filter(
+        ({ namespace, resource }) => namespace === space.name && !['leases', 'events'].includes(resource),
+      )
+    if (writes.length > 0) silentSince = performance.now()
+    found.push(...writes.map(({ verb, uri }) => `${verb} ${uri}`))
+    await sleep(50)
+  }
+  return found
+}

@@ -2,7 +2,8 @@
 import { DEVICE_REASONS, type Device } from '../../crds/device.ts'
 import { COMMON_REASONS } from '../../crds/meta.ts'
 import type { Diagnostic } from '../compile/diagnostic.ts'
-import { type Finding, failing, progressing, ready, stalled } from '../runtime/conditions.ts'
+import { type Finding, failing, ready, stalled } from '../runtime/conditions.ts'
+import { awaitingFindings } from './awaiting.ts'
 import { type Problem, stalledBy, waitsFor } from './tools.ts'
 
 export interface DeviceFindingsInput {
@@ -31,11 +32,7 @@ export function deviceFindings({
   ]
   const worst = all.find((problem) => problem.stalled) ?? all[0]
   if (worst !== undefined) return worst.stalled ? stalled(worst) : failing(worst)
-  if (!isPublished)
-    return progressing({
-      reason: COMMON_REASONS.Progressing,
-      message: 'the device is on its way to the brokers',
-    })
+  if (!isPublished) return awaitingFindings(device, 'the device is on its way to the brokers')
   return ready(readyText(device))
 }
 

@@ -7,11 +7,11 @@ import type { Applier } from '../runtime/apply.ts'
 import { type Finding, failing } from '../runtime/conditions.ts'
 import type { Reconcile } from '../runtime/controller.ts'
 import { ensureFinalizer, isDeleting } from '../runtime/finalizer.ts'
-import { sameJson } from '../runtime/json.ts'
 import { done, type Outcome, requeueAfter } from '../runtime/outcome.ts'
 import { writeStatus } from '../runtime/status.ts'
 import { hubKeyOf } from '../watch/indexes.ts'
 import { openNamespace } from '../watch/world.ts'
+import { fieldsOf, isNewsWhileWaiting } from './awaiting.ts'
 import type { CertificatePart } from './certificate-part.ts'
 import { deviceCertificate } from './device-certificate.ts'
 import type { DeviceScope } from './device-part.ts'
@@ -47,7 +47,7 @@ export function deviceReconcile(tools: Tools): Reconcile {
     const found = findHub(tools, device, signal)
     if ('problem' in found) {
       await patchStatus(tools, device, {
-        fields: lastKnown(device),
+        fields: fieldsOf(device.status),
         findings: failing(found.problem),
         signal,
       })
@@ -108,7 +108,7 @@ async function tell(
   problems: readonly Problem[],
 ): Promise<void> {
   const { tools, device, signal } = scope
-  const { certificate: _, revokedFingerprints: __, ...known } = lastKnown(device)
+  const { certificate: _, revokedFingerprints: __, ...known } = fieldsOf(device.status)
   const fields = { ...known, id: device.spec.id ?? device.metadata.uid ?? '', ...certificate }
   const now: Device = { ...device, status: { ...device.status, ...certificate } }
   const published = tools.published.get(hubKeyOf(device))
@@ -121,7 +121,7 @@ async function tell(
   const all = [...problems, ...ownProblems(scope, now)]
   const diagnostics = isPublished ? (published?.diagnostics.get(key) ?? []) : []
   const findings = deviceFindings({ device, problems: all, diagnostics, isPublished })
-  if (!isPublished && all.length === 0 && sameJson(fields, knownFields(device))) return
+  if (!isPublished && all.length === 0 && !isNewsWhileWaiting(device.status, fields)) return
   await patchStatus(tools, device, { fields, findings, signal })
 }
 
@@ -137,19 +137,14 @@ function ownProblems({ tools, hub, now: time }: DeviceScope, device: Device): Pr
   return remarks.map(asProblem)
 }
 
-function knownFields({ status = {} }: Device): Omit<DeviceStatus, 'conditions' | 'observedGeneration'> {
-  const { conditions: _, observedGeneration: __, ...fields } = status
-  return fields
-}
-
-const lastKnown = knownFields
-
 async function tellFailure({ tools, device, signal }: DeviceScope, error: unknown): Promise<void> {
   if (signal.aborted) return
   const message = error instanceof Error ? error.message : String(error)
   const findings = failing({ reason: COMMON_REASONS.ReconcileFailed, message })
   // The failure itself is what the caller has to hear of.
-  await patchStatus(tools, device, { fields: lastKnown(device), findings, signal }).catch(() => undefined)
+  await patchStatus(tools, device, { fields: fieldsOf(device.status), findings, signal }).catch(
+    () => undefined,
+  )
 }
 
 interface StatusPatch {

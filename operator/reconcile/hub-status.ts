@@ -8,7 +8,8 @@ import { type ListenerName, openListeners } from '../build/containers.ts'
 import { brokerReplicas } from '../build/deployment.ts'
 import { DEFAULT_NAMESPACE } from '../compile/hub-record.ts'
 import { hubWorkload } from '../compile/names.ts'
-import { type Finding, failing, progressing, ready, stalled } from '../runtime/conditions.ts'
+import { type Finding, failing, findCondition, ready, stalled } from '../runtime/conditions.ts'
+import { awaitingFindings } from './awaiting.ts'
 import type { PublishedHub, PublishFailure } from './published.ts'
 import { type Problem, stalledBy, waitsFor } from './tools.ts'
 
@@ -43,24 +44,29 @@ export function unsupported({ spec }: Hub): Problem[] {
 }
 
 /** Ready only when nothing is wrong, brokers run and what they are to know has reached Redis. */
-export function hubFindings(facts: HubFacts): Finding[] {
+export function hubFindings(facts: HubFacts): { findings: Finding[]; isWaiting: boolean } {
   const problems = [...facts.problems, ...runningProblems(facts)]
   const worst = problems.find((problem) => problem.stalled) ?? problems[0]
-  const limit = limitFindings(facts.published)
-  if (worst !== undefined) return [...(worst.stalled ? stalled(worst) : failing(worst)), ...limit]
-  if (facts.published?.generation !== facts.hub.metadata.generation)
-    return [
-      ...progressing({
-        reason: COMMON_REASONS.Progressing,
-        message: 'the state is on its way to the brokers',
-      }),
-      ...limit,
-    ]
+  const limit = limitFindings(facts)
+  if (worst !== undefined)
+    return { findings: [...(worst.stalled ? stalled(worst) : failing(worst)), ...limit], isWaiting: false }
+  if (isPublished(facts)) return { findings: [...readyFindings(facts), ...limit], isWaiting: false }
+  const findings = awaitingFindings(facts.hub, 'the state is on its way to the brokers')
+  return { findings, isWaiting: true }
+}
+
+function readyFindings(facts: HubFacts): Finding[] {
   const why = facts.hub.spec.enabled
     ? { reason: COMMON_REASONS.Succeeded, message: 'brokers are ready and know the state of the hub' }
     : { reason: HUB_REASONS.Disabled, message: 'spec.enabled is false: nobody can connect' }
-  return [...ready(why), ...limit]
+  return ready(why)
 }
+
+/** Whether brokers know the hub just as it is now. */
+export const isPublished = ({ hub, published }: Pick<HubFacts, 'hub' | 'published'>): boolean =>
+  published !== undefined &&
+  published.uid === hub.metadata.uid &&
+  published.generation === hub.metadata.generation
 
 function runningProblems({ hub, heldBy, failure, deployment }: HubFacts): Problem[] {
   const problems: Problem[] = []
@@ -99,20 +105,16 @@ function brokersNotReady(hub: Hub, deployment: Deployment | undefined): Problem 
   )
 }
 
-function limitFindings(published: PublishedHub | undefined): Finding[] {
-  const left = [...(published?.diagnostics.values() ?? [])]
-    .flat()
-    .filter(({ reason }) => reason === HUB_REASONS.DeviceLimitReached)
+function limitFindings({ hub, published }: HubFacts): Finding[] {
+  const type = HUB_REASONS.DeviceLimitReached
+  if (published === undefined) {
+    const known = findCondition(hub.status?.conditions, type)
+    return known === undefined ? [] : [{ type, status: 'True', reason: type, message: known.message }]
+  }
+  const left = [...published.diagnostics.values()].flat().filter(({ reason }) => reason === type)
   if (left.length === 0) return []
   const message = `${left.length} devices are left out (spec.limits.devices)`
-  return [
-    {
-      type: HUB_REASONS.DeviceLimitReached,
-      status: 'True',
-      reason: HUB_REASONS.DeviceLimitReached,
-      message,
-    },
-  ]
+  return [{ type, status: 'True', reason: type, message }]
 }
 
 const URLS: Readonly<Record<ListenerName, { scheme: string; path: string }>> = {

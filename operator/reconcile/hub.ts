@@ -15,6 +15,7 @@ import { keyOf, objectKey } from '../runtime/resource.ts'
 import { writeStatus } from '../runtime/status.ts'
 import { HUB_INDEX } from '../watch/indexes.ts'
 import { openNamespace } from '../watch/world.ts'
+import { fieldsOf, isNewsWhileWaiting } from './awaiting.ts'
 import { deviceAuthority } from './device-trust.ts'
 import { finalizeHub, holders } from './hub-deletion.ts'
 import { asKept, earliest, type HubPart, type HubScope } from './hub-part.ts'
@@ -106,7 +107,11 @@ async function applyAll(scope: HubRun, parts: readonly HubPart[]): Promise<Probl
   return refusals(results)
 }
 
-function writeHubStatus(scope: HubRun, parts: Partial<HubStatus>, problems: readonly Problem[]) {
+async function writeHubStatus(
+  scope: HubRun,
+  parts: Partial<HubStatus>,
+  problems: readonly Problem[],
+): Promise<void> {
   const { tools, hub, heldBy } = scope
   const { world, published, settings } = tools
   const key = keyOf(hub)
@@ -121,13 +126,15 @@ function writeHubStatus(scope: HubRun, parts: Partial<HubStatus>, problems: read
     devices: world.devices.byIndex(HUB_INDEX, key).length,
   })
   const facts = { published: published.get(key), failure: published.failure(key) }
-  return patchStatus(scope, fields, hubFindings({ hub, problems, deployment, heldBy, ...facts }))
+  const { findings, isWaiting } = hubFindings({ hub, problems, deployment, heldBy, ...facts })
+  if (isWaiting && !isNewsWhileWaiting(hub.status, fields)) return
+  await patchStatus(scope, fields, findings)
 }
 
 /** What was known before stays; only the conditions say that something went wrong. */
 async function tellFailure(scope: HubRun, error: unknown): Promise<void> {
   if (scope.signal.aborted) return
-  const { observedGeneration: _, conditions: __, ...fields } = scope.hub.status ?? {}
+  const fields = fieldsOf(scope.hub.status)
   const message = error instanceof Error ? error.message : String(error)
   const findings = failing({ reason: COMMON_REASONS.ReconcileFailed, message })
   // The failure itself is what the caller has to hear of.

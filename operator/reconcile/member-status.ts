@@ -1,8 +1,9 @@
 /** Conditions of a network or route, and whether brokers know it. */
 import { COMMON_REASONS } from '../../crds/meta.ts'
 import type { Hub, Network, Route } from '../api/resources.ts'
-import { type Finding, failing, progressing, ready, stalled } from '../runtime/conditions.ts'
+import { type Finding, failing, ready, stalled } from '../runtime/conditions.ts'
 import { hubKeyOf } from '../watch/indexes.ts'
+import { awaitingFindings } from './awaiting.ts'
 import { type MemberKind, memberKey } from './published.ts'
 import { type Problem, type Tools, waitsFor } from './tools.ts'
 
@@ -31,6 +32,7 @@ export function isPublished(
 }
 
 export interface MemberFindings {
+  member: Network | Route
   problems: readonly Problem[]
   isPublished: boolean
   /** What Ready says when all is well. */
@@ -40,7 +42,6 @@ export interface MemberFindings {
 export function memberFindings(input: MemberFindings): Finding[] {
   const worst = input.problems.find((problem) => problem.stalled) ?? input.problems[0]
   if (worst !== undefined) return worst.stalled ? stalled(worst) : failing(worst)
-  if (!input.isPublished)
-    return progressing({ reason: COMMON_REASONS.Progressing, message: 'it is on its way to the brokers' })
+  if (!input.isPublished) return awaitingFindings(input.member, 'it is on its way to the brokers')
   return ready(input.ready)
 }

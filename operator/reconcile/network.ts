@@ -15,6 +15,7 @@ import { objectKey } from '../runtime/resource.ts'
 import { writeStatus } from '../runtime/status.ts'
 import { secretText } from '../watch/secret-reader.ts'
 import { openNamespace } from '../watch/world.ts'
+import { fieldsOf, isNewsWhileWaiting } from './awaiting.ts'
 import { next, OPENING_RETRY_MS } from './hub.ts'
 import { asKept } from './hub-part.ts'
 import { endpoints } from './hub-status.ts'
@@ -76,7 +77,7 @@ async function run(scope: NetworkScope): Promise<Outcome> {
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)
     const findings = failing({ reason: COMMON_REASONS.ReconcileFailed, message })
-    const { observedGeneration: _, conditions: __, ...fields } = network.status ?? {}
+    const fields = fieldsOf(network.status)
     if (!signal.aborted)
       await patchStatus(tools, network, { fields, findings, signal }).catch(() => undefined)
     throw error
@@ -148,9 +149,11 @@ async function tell(scope: NetworkScope, { token, problems }: Applied, extra: re
   const { tools, network, signal } = scope
   const { name } = network.metadata
   const facts = token === undefined ? '' : createHash('sha256').update(token).digest('hex')
+  const known = isPublished(tools, 'Network', network, facts)
   const findings = memberFindings({
+    member: network,
     problems,
-    isPublished: isPublished(tools, 'Network', network, facts),
+    isPublished: known,
     ready: { reason: COMMON_REASONS.Succeeded, message: 'brokers serve the network' },
   })
   const secretName = network.spec.tokenSecretRef?.name ?? networkTokenSecret(name)
@@ -158,7 +161,9 @@ async function tell(scope: NetworkScope, { token, problems }: Applied, extra: re
     endpoints: networkEndpoints(scope),
     ...(hasToken(network) ? { tokenSecretName: secretName } : {}),
   }
-  await patchStatus(tools, network, { fields, findings: [...findings, ...extra], signal })
+  if (!known && problems.length === 0 && !isNewsWhileWaiting(network.status, fields)) return
+  const others = findings.filter(({ type }) => !extra.some((one) => one.type === type))
+  await patchStatus(tools, network, { fields, findings: [...others, ...extra], signal })
 }
 
 function networkEndpoints({ tools, hub, network }: NetworkScope) {

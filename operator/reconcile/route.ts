@@ -8,6 +8,7 @@ import { ensureFinalizer, isDeleting } from '../runtime/finalizer.ts'
 import { done, requeueAfter } from '../runtime/outcome.ts'
 import { writeStatus } from '../runtime/status.ts'
 import { openNamespace } from '../watch/world.ts'
+import { fieldsOf } from './awaiting.ts'
 import { next, OPENING_RETRY_MS } from './hub.ts'
 import { finalizeMember } from './member-deletion.ts'
 import { hubNotFound, hubOf, isPublished, memberFindings } from './member-status.ts'
@@ -27,7 +28,8 @@ export function routeReconcile(tools: Tools): Reconcile {
     const finalizer = { client, resource: ROUTES, object: route, finalizer: FINALIZER, signal }
     if ((await ensureFinalizer(finalizer)) === 'added') return done()
     const findings = await findingsOf(route, tools, signal)
-    const { observedGeneration: _, conditions: __, ...fields } = route.status ?? {}
+    if (findings === undefined) return done()
+    const fields = fieldsOf(route.status)
     await writeStatus<RouteStatus>({
       client,
       clock: tools.clock,
@@ -43,12 +45,16 @@ export function routeReconcile(tools: Tools): Reconcile {
   }
 }
 
-async function findingsOf(route: Route, tools: Tools, signal: AbortSignal): Promise<Finding[]> {
+/** Undefined: what the status says will do until brokers know the route. */
+async function findingsOf(route: Route, tools: Tools, signal: AbortSignal): Promise<Finding[] | undefined> {
   if (hubOf(tools, route) === undefined) return failing(hubNotFound(route))
   const { problems } = await routeValues(route, tools, signal)
   const known = isPublished(tools, 'Route', route, '')
+  const isSeen = route.status?.observedGeneration !== undefined
+  if (problems.length === 0 && !known && isSeen) return undefined
   if (problems.length > 0 || !known || !route.spec.enabled)
     return memberFindings({
+      member: route,
       problems,
       isPublished: known,
       ready: { reason: ROUTE_REASONS.Disabled, message: 'spec.enabled is false: nothing is taken' },
