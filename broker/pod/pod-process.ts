@@ -58,6 +58,10 @@ export class PodProcess {
         if (healthy) logger.info('the store is in touch')
         else logger.warn({ fault }, 'the store is out of touch')
       },
+      onDanger: (dangers) => {
+        if (config.durability !== 'Relaxed')
+          logger.warn({ dangers, durability: config.durability }, 'this Redis may lose what was acknowledged')
+      },
       onLazyError: (error) => logger.warn({ err: error }, 'the store could not write'),
       onFenced: () => this.#onFenced(),
     })

@@ -17,6 +17,12 @@ export interface StoreConnectionOptions {
   signal: AbortSignal
 }
 
+/**
+ * Ways of a Redis to lose what it has acknowledged: it writes nothing to disk as it goes, or it throws keys away
+ * when its memory is full. (Whether it flushes before each answer it tells only administrators.)
+ */
+export type StoreDanger = 'NO_APPEND_ONLY_FILE' | 'EVICTION'
+
 const LAYOUT_VERSION = '1'
 const HASH_FIELDS_AT_ONCE = 200
 const WAIT_MS = 500
@@ -71,6 +77,16 @@ export class RedisStoreConnection implements StoreConnection {
       for (let i = 0; i + 1 < pairs.length; i += 2) each(pairs[i]!, pairs[i + 1]!)
       cursor = next.toString()
     } while (cursor !== '0')
+  }
+
+  /** What this Redis may lose although it has answered. */
+  async dangers(): Promise<StoreDanger[]> {
+    const info = `${await this.#redis.info('persistence')}${await this.#redis.info('memory')}`
+    const value = (name: string) => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1]
+    const dangers: StoreDanger[] = []
+    if (value('aof_enabled') === '0') dangers.push('NO_APPEND_ONLY_FILE')
+    if (value('maxmemory') !== '0' && value('maxmemory_policy') !== 'noeviction') dangers.push('EVICTION')
+    return dangers
   }
 
   untilClosed(): Promise<void> {

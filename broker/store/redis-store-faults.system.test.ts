@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { redisSettings } from '../../contract/redis-access.ts'
 import { hubKeyPattern, storePrefix } from '../../contract/redis-keys.ts'
 import { Random } from '../../test-support/random.ts'
-import { type RedisServer, startRedis } from '../../test-support/redis.ts'
+import { type RedisServer, type RedisServerOptions, startRedis } from '../../test-support/redis.ts'
 import { TcpProxy } from '../../test-support/tcp-proxy.ts'
 import { waitUntil } from '../../test-support/wait.ts'
 import { RedisStore, type RedisStoreOptions } from './redis-store.ts'
@@ -266,6 +266,23 @@ describe('the Redis store', () => {
       const owner = await redis.get(`${storePrefix(uid)}owner`)
       await expect(make().open(LIMITS)).rejects.toMatchObject({ code: 'STORE_TOO_NEW' })
       expect(await redis.get(`${storePrefix(uid)}owner`)).toBe(owner)
+    })
+
+    test.each<[string, RedisServerOptions, string[]]>([
+      ['one that appends to a file', { fsync: 'always' }, []],
+      ['one that keeps all in memory', {}, ['NO_APPEND_ONLY_FILE']],
+      ['one that bounds its memory and refuses', { fsync: 'always', args: ['--maxmemory', '64mb'] }, []],
+      [
+        'one that throws keys away',
+        { fsync: 'always', args: ['--maxmemory', '64mb', '--maxmemory-policy', 'allkeys-lru'] },
+        ['EVICTION'],
+      ],
+    ])('tells what %s may lose', async (_, options, expected) => {
+      await using other = await startRedis(options)
+      const told: string[] = []
+      const onDanger = (dangers: readonly string[]) => void told.push(...dangers)
+      await make({ settings: redisSettings({ url: other.url }), onDanger }).open(LIMITS)
+      expect(told).toEqual(expected)
     })
 
     test('twice is refused, and so is every call before', async () => {

@@ -15,7 +15,7 @@ import {
   encodeSession,
   type ScriptArgument,
 } from './redis-store-codec.ts'
-import { RedisStoreConnection } from './redis-store-connection.ts'
+import { RedisStoreConnection, type StoreDanger } from './redis-store-connection.ts'
 import { describeFault, faultOf, toStoreError } from './redis-store-faults.ts'
 import type {
   AcceptRequest,
@@ -52,6 +52,8 @@ export interface RedisStoreOptions {
   onLazyError?: (error: StoreError) => void
   /** With each turn between connected and not; `fault`: the word of `redisFault`. */
   onHealth?: (healthy: boolean, fault?: string) => void
+  /** Told at `open`, when this Redis may lose what it has acknowledged. */
+  onDanger?: (dangers: readonly StoreDanger[]) => void
   /** Awaited after each loss of the connection, before anything that waits is stored. */
   beforeResume?: () => Promise<void>
   /** Another broker has taken the store over. Every call fails with `STORE_CLOSED` from now on. */
@@ -264,6 +266,8 @@ export class RedisStore implements Store {
     try {
       if (this.#state === 'Opening') {
         this.#toSweep = await connection.claim()
+        const dangers = await connection.dangers()
+        if (dangers.length > 0) this.#options.onDanger?.(dangers)
         this.#opened.resolve(await readState(connection))
       } else {
         await Promise.race([this.#options.beforeResume?.(), closed])
