@@ -34,6 +34,7 @@
  * | `store:trash:<n>`         | stream | a queue out of `store:trash`                                             |
  * | **`routes:`**             |        | **streams between brokers and route workers**                            |
  * | **`status:`**             |        | **what brokers and route workers report to the operator**                |
+ * | `status:devices`          | hash   | device id → connections and last activity (`activity-digest.ts`), expires |
  *
  * Channels: `bus:<name>`, between the brokers of a hub.
  */
@@ -93,6 +94,11 @@ export function routesPrefix(uid: string): string {
 /** Prefix of what brokers and route workers report to the operator. */
 export function statusPrefix(uid: string): string {
   return `${hubPrefix(uid)}status:`
+}
+
+/** The hash of `activity-digest.ts`. */
+export function deviceDigestKey(uid: string): string {
+  return `${statusPrefix(uid)}devices`
 }
 
 export function busChannel(uid: string, name: string): string {

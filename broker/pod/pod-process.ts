@@ -1,9 +1,13 @@
 import type { Logger } from 'pino'
+import { DIGEST_EVERY_MS } from '../../contract/activity-digest.ts'
 import type { ServerCredentials } from '../../contract/hub-state.ts'
+import { redisFault } from '../../contract/redis-access.ts'
 import { type Broker, createBroker, type ListenerAddress } from '../create-broker.ts'
 import type { ListenerName } from '../policy/link.ts'
+import { closeRedis, openRedis } from '../redis/open-redis.ts'
 import { RedisStateSource } from '../state/redis-state-source.ts'
 import { RedisStore } from '../store/redis-store.ts'
+import { ActivityReport } from './activity-report.ts'
 import { ENCRYPTED, type PodConfig } from './config.ts'
 import { readRedisSettings, readServerCredentials, watchFiles } from './mounted-files.ts'
 import { PodMetrics } from './pod-metrics.ts'
@@ -19,6 +23,7 @@ export interface PodOptions {
 /** A broker may wait so long for Redis and the operator: being restarted would bring neither. */
 const START_TIMEOUT_MS = 24 * 3_600_000
 const WATCH_MS = 5_000
+const REPORT_TIMEOUT_MS = 5_000
 
 /** The broker of a pod with all that is around it, from start to stop. */
 export class PodProcess {
@@ -28,6 +33,7 @@ export class PodProcess {
   readonly #store: RedisStore
   #servers: StatusServers | undefined
   #broker: Broker | undefined
+  #reporting: NodeJS.Timeout | undefined
   #phase: 'starting' | 'serving' | 'draining' | 'fenced' = 'starting'
   /** Not to write the same line with every attempt. */
   #lastFault: string | undefined
@@ -99,11 +105,12 @@ export class PodProcess {
         logger,
       })
       if (credentials !== undefined) this.#followCredentials(this.#broker, credentials)
+      if (this.#phase === 'starting') this.#phase = 'serving'
+      this.#reportActivity(this.#broker)
     } catch (error) {
       await this.#servers.stop()
       throw error
     }
-    if (this.#phase === 'starting') this.#phase = 'serving'
     logger.info({ ports: this.ports, status: this.statusPorts }, 'the hub is open')
   }
 
@@ -115,6 +122,7 @@ export class PodProcess {
   /** Closes links and listeners, and stores what is pending. */
   async stop(): Promise<void> {
     this.drain()
+    clearInterval(this.#reporting)
     if (this.#broker === undefined) {
       await this.#source.stop()
       await this.#store.close()
@@ -149,6 +157,26 @@ export class PodProcess {
       onFault: (error) =>
         logger.error({ err: error }, 'the new server certificate cannot be used; the old one stays'),
     })
+  }
+
+  #reportActivity(broker: Broker): void {
+    const { config, logger } = this.#options
+    const settings = () => readRedisSettings(config.folders.redis)
+    const report = new ActivityReport({
+      hubUid: config.hubUid,
+      open: () => openRedis({ settings, name: 'hublet-report', timeoutMs: REPORT_TIMEOUT_MS }),
+      close: closeRedis,
+      activity: () => broker.activity(),
+    })
+    const send = () => {
+      if (this.#phase !== 'serving' || !this.#source.healthy()) return
+      report.send().catch((error: unknown) => {
+        logger.debug({ fault: redisFault(error) }, 'the activity of devices could not be reported')
+      })
+    }
+    send()
+    this.#reporting = setInterval(send, DIGEST_EVERY_MS)
+    this.#reporting.unref()
   }
 
   #onFault(message: string): void {

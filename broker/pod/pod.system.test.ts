@@ -6,6 +6,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest
 import { POD_ENV } from '../../contract/broker-pod.ts'
 import type { HubState } from '../../contract/hub-state.ts'
 import { hubAclUser } from '../../contract/redis-acl.ts'
+import { deviceDigestKey } from '../../contract/redis-keys.ts'
 import { HubAclWriter } from '../../operator/redis/hub-acl-writer.ts'
 import { HubStateWriter } from '../../operator/redis/hub-state-writer.ts'
 import { device, hub, hubState, network } from '../../test-support/hub-state.ts'
@@ -173,6 +174,8 @@ describe('the process of a broker pod', () => {
     expect(text).toContain('hublet_redis_up{part="store"} 1')
     expect(text).toContain('process_cpu_user_seconds_total')
 
+    const admin = server.client()
+    await waitUntil('the first report has been sent', () => admin.exists(deviceDigestKey(state.hub.uid)))
     await write({ ...state, devices: [{ ...state.devices[0]!, revoked: true }, state.devices[1]!] })
     await waitUntil('the revoked device is refused', async () => {
       const refused = await mosquittoPub({ ...lamp(pod), topic: 'garden/lamp', payload: 'on', qos: 1 })
