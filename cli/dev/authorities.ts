@@ -4,9 +4,12 @@ import { openCa } from '../../operator/pki/certificate-authority.ts'
 import type { Pair } from '../../operator/pki/pair.ts'
 import { readPair } from '../../operator/pki/pair.ts'
 import { PkiError } from '../../operator/pki/pki-error.ts'
+import { openProvidedCa } from '../../operator/pki/provided-ca.ts'
+import { namespaceOf } from '../manifests/manifest-set.ts'
 import type { SecretLookup } from '../manifests/secret-values.ts'
 import type { CertificateFiles } from './certificate-files.ts'
 import type { HubManifests } from './hub-manifests.ts'
+import { objectUid } from './uuid.ts'
 
 /** Names and addresses under which this machine is reached, for the server certificate. */
 export interface ServerNames {
@@ -14,11 +17,36 @@ export interface ServerNames {
   ipAddresses: readonly string[]
 }
 
+/** What certificates of devices are checked against, and what they are issued by. */
+export interface DeviceAuthority {
+  /** PEM, one text each. */
+  caCertificates: string[]
+  /** Undefined: the user issues the certificates. */
+  issuer: Pair | undefined
+}
+
 /**
- * The CA that issues device certificates: our own, or that of a Secret.
- * @throws PkiError when the Secret is missing, cannot be read or holds no CA.
+ * The CA of the devices: our own, that of a Secret, or one of the user's whose key stays there.
+ * @throws PkiError when the Secret is missing, cannot be read or holds no CA, or when the challenge is not met.
  */
 export async function hubAuthority(
+  manifests: HubManifests,
+  certificates: CertificateFiles,
+  now: number,
+): Promise<DeviceAuthority> {
+  const { metadata, spec } = manifests.hub.object
+  const { provided } = spec.deviceCA
+  if (provided === undefined) {
+    const issuer = await issuingAuthority(manifests, certificates, now)
+    return { caCertificates: [issuer.certificatePem], issuer }
+  }
+  const namespace = namespaceOf(metadata)
+  const names = [objectUid(namespace, 'Hub', metadata.name), `${metadata.name}.${namespace}`]
+  const caCertificates = openProvidedCa(provided, { field: 'spec.deviceCA.provided', names, now })
+  return { caCertificates, issuer: undefined }
+}
+
+async function issuingAuthority(
   { hub, key, secrets }: HubManifests,
   certificates: CertificateFiles,
   now: number,

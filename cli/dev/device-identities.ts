@@ -55,7 +55,7 @@ export class DeviceIdentities {
   /** `known` are the identities so far; those of devices without a manifest are kept. */
   async ensure(
     manifests: HubManifests,
-    authority: Pair,
+    authority: Pair | undefined,
     known: ReadonlyMap<string, DeviceIdentity>,
   ): Promise<EnsuredDevices> {
     const result: EnsuredDevices = { identities: new Map(known), facts: new Map(), diagnostics: [] }
@@ -71,13 +71,14 @@ export class DeviceIdentities {
 
   async #ensureDevice(
     device: Device,
-    { manifests, authority, known }: DeviceContext,
+    { manifests, authority, known }: Omit<DeviceContext, 'authority'> & { authority: Pair | undefined },
   ): Promise<EnsuredDevice> {
     const now = this.#surroundings.now()
     const seen = seenDevice(known, device, { now, newId: this.#surroundings.newId })
-    const certificate = isIssued(manifests.hub.object, device)
-      ? await this.#issuedOrWhyNot(device, seen, { manifests, authority, known })
-      : this.#provided(device, seen, manifests)
+    const certificate =
+      authority !== undefined && isIssued(manifests.hub.object, device)
+        ? await this.#issuedOrWhyNot(device, seen, { manifests, authority, known })
+        : this.#provided(device, seen, manifests)
     const password = await this.#password(device, certificate.identity, manifests)
     const { identity } = password
     return {

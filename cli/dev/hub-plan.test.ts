@@ -76,18 +76,18 @@ describe('planHubs', () => {
 
   it.each([
     [
-      'a CA without its key',
+      'a CA that is none',
       hubYaml(
         '{ deviceCA: { provided: { certificate: "-----BEGIN CERTIFICATE-----", challengeCertificate: "-----BEGIN CERTIFICATE-----" } } }',
       ),
-      /^all\.yaml:4: spec\.deviceCA\.provided: expected managed or secretRef, .*, got provided$/,
+      /^all\.yaml:4: spec\.deviceCA\.provided\.certificate: expected a PEM certificate, got none$/,
     ],
     [
       'auto-provisioning',
       hubYaml('{ deviceCA: { secretRef: { name: ca } }, autoProvisioning: { enabled: true } }'),
       /^all\.yaml:4: spec\.autoProvisioning\.enabled: expected false, .*, got true$/,
     ],
-  ])('refuses %s, which it cannot honour yet, with file, line and field', async (_, hub, expected) => {
+  ])('refuses %s with file, line and field', async (_, hub, expected) => {
     expect(await problemsOf(hub)).toEqual([expect.stringMatching(expected)])
   })
 

@@ -4,12 +4,11 @@ import type { ServerCredentials } from '../../contract/hub-state.ts'
 import type { Device } from '../../crds/device.ts'
 import type { Diagnostic } from '../../operator/compile/diagnostic.ts'
 import { type HubFacts, objectKey } from '../../operator/compile/facts.ts'
-import type { Pair } from '../../operator/pki/pair.ts'
 import { PkiError } from '../../operator/pki/pki-error.ts'
 import { namespaceOf } from '../manifests/manifest-set.ts'
 import type { RawManifest } from '../manifests/parse-manifests.ts'
 import type { Problem } from '../manifests/problem.ts'
-import { hubAuthority, hubServer, type ServerNames } from './authorities.ts'
+import { type DeviceAuthority, hubAuthority, hubServer, type ServerNames } from './authorities.ts'
 import { CertificateFiles, type Surroundings } from './certificate-files.ts'
 import type { DataFolder } from './data-folder.ts'
 import { DeviceIdentities } from './device-identities.ts'
@@ -72,11 +71,19 @@ export class IdentityStore {
     }
   }
 
-  async #identity(manifests: HubManifests, authority: Pair, server: ServerCredentials): Promise<HubIdentity> {
+  async #identity(
+    manifests: HubManifests,
+    authority: DeviceAuthority,
+    server: ServerCredentials,
+  ): Promise<HubIdentity> {
     const { hub, key, devices, networks, routes } = manifests
     const { record, text } = this.#record(key)
     const now = this.#surroundings.now()
-    const ensured = await this.#devices.ensure(manifests, authority, new Map(Object.entries(record.devices)))
+    const ensured = await this.#devices.ensure(
+      manifests,
+      authority.issuer,
+      new Map(Object.entries(record.devices)),
+    )
     const tokens = this.#tokens.ensure(manifests, new Map(Object.entries(record.networks)))
     this.#keepRecord(key, text, {
       version: 1,
@@ -100,7 +107,7 @@ export class IdentityStore {
       facts: {
         now,
         uids,
-        deviceCACertificates: [authority.certificatePem],
+        deviceCACertificates: authority.caCertificates,
         devices: ensured.facts,
         networks: tokens.facts,
       },

@@ -8,16 +8,10 @@ import type { HubManifests } from './hub-manifests.ts'
  * trusts other certificates than its manifest says is worse than none.
  */
 export function unsupportedProblems({ object, source }: LoadedManifest<Hub>): Problem[] {
-  const { deviceCA, autoProvisioning } = object.spec
+  const { autoProvisioning } = object.spec
   const problems: Problem[] = []
   const refuse = (field: string, expected: string, got: string) =>
     problems.push({ file: source.file, line: source.lineOf(field), error: { field, expected, got } })
-  if (deviceCA.provided !== undefined)
-    refuse(
-      'spec.deviceCA.provided',
-      'expected managed or secretRef, as hublet dev cannot check the challenge of a CA yet',
-      'provided',
-    )
   if (autoProvisioning.enabled)
     refuse(
       'spec.autoProvisioning.enabled',
