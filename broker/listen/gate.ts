@@ -64,7 +64,9 @@ export class Gate {
       encrypted: arrival.secured,
       remoteAddress: arrival.place.address,
     }
-    const certificate = arrival.secured ? peerCertificate(socket as TLSSocket) : undefined
+    const certificate = arrival.secured
+      ? peerCertificate(socket as TLSSocket, this.#host.hub().deviceTrust)
+      : undefined
     return certificate === undefined ? facts : { ...facts, peerCertificate: certificate }
   }
 

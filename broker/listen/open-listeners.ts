@@ -9,6 +9,7 @@ import { createLinkServer, serveLinks } from './link-listener.ts'
 import type { ListenerAddress } from './listener-address.ts'
 import type { ListenerHost } from './listener-host.ts'
 import { NetworkEndpoint } from './network-endpoint.ts'
+import { advertisedCas } from './peer-certificate.ts'
 import { type DropReason, PendingPlaces, type Place } from './pending-places.ts'
 import { contextOptions, readableCertificates, type TlsMaterial } from './tls-context.ts'
 import { serveWebSockets } from './web-socket-listener.ts'
@@ -155,7 +156,7 @@ class ListenerSet implements OpenListeners {
   }
 
   #hubDeviceCa(): readonly string[] {
-    return this.#host.hub().deviceTrust.caCertificates
+    return advertisedCas(this.#host.hub().deviceTrust)
   }
 
   #tellDropped(place: Place, reason: DropReason): void {

@@ -1,26 +1,37 @@
-import { createHash, type X509Certificate } from 'node:crypto'
+import { createHash, X509Certificate } from 'node:crypto'
 import type { TLSSocket } from 'node:tls'
+import type { HubRecord } from '../../contract/hub-state.ts'
 import type { PeerCertificate } from '../policy/link.ts'
 
 /**
  * What the client showed; undefined: nothing. Never throws: a certificate that cannot be understood becomes one
  * that was never valid, so that it is refused as a bad certificate and not taken for a client without one.
  */
-export function peerCertificate(socket: TLSSocket): PeerCertificate | undefined {
+export function peerCertificate(socket: TLSSocket, trust: DeviceTrust): PeerCertificate | undefined {
   let certificate: X509Certificate | undefined
   try {
     certificate = socket.getPeerX509Certificate()
   } catch {
-    return { fingerprint: '', commonName: '', ...NEVER_VALID, ...chainVerdict(socket) }
+    return { fingerprint: '', commonName: '', ...NEVER_VALID, chainTrusted: false, chainError: 'UNREADABLE' }
   }
   if (certificate === undefined) return undefined
   return {
     fingerprint: fingerprintOf(certificate),
     commonName: commonNameOf(certificate),
     ...validityOf(certificate),
-    ...chainVerdict(socket),
+    ...(trust.mode === 'HubCA' ? chainVerdict(socket) : managedVerdict(certificate, trust.caCertificates)),
   }
 }
+
+type DeviceTrust = HubRecord['deviceTrust']
+
+/**
+ * The CAs that the TLS layer itself is given. Their names go out to every client, and some (Go's among them)
+ * then hold back a certificate that none of them signed, so that a device with a certificate of its own looks
+ * like one without. Where the fingerprint decides, no names need go out.
+ */
+export const advertisedCas = ({ mode, caCertificates }: DeviceTrust): readonly string[] =>
+  mode === 'HubCA' ? caCertificates : []
 
 const NEVER_VALID = { notBefore: Number.MAX_SAFE_INTEGER, notAfter: 0 }
 
@@ -53,6 +64,39 @@ function validityOf(certificate: X509Certificate): { notBefore: number; notAfter
     return Number.isNaN(notBefore) || Number.isNaN(notAfter) ? NEVER_VALID : { notBefore, notAfter }
   } catch {
     return NEVER_VALID
+  }
+}
+
+const parsedCas = new WeakMap<readonly string[], X509Certificate[]>()
+
+/**
+ * Whether the managed CA issued the certificate. It signs nothing but leaves, so one step is the whole chain;
+ * and no decision hangs on it, only which device the reason of a refusal may name.
+ */
+function managedVerdict(
+  certificate: X509Certificate,
+  caCertificates: readonly string[],
+): { chainTrusted: boolean; chainError?: string } {
+  let cas = parsedCas.get(caCertificates)
+  if (cas === undefined) {
+    cas = caCertificates.flatMap(readable)
+    parsedCas.set(caCertificates, cas)
+  }
+  try {
+    if (cas.some((ca) => certificate.checkIssued(ca) && certificate.verify(ca.publicKey))) {
+      return { chainTrusted: true }
+    }
+  } catch {
+    // A key or signature that OpenSSL cannot work with proves nothing.
+  }
+  return { chainTrusted: false, chainError: 'NOT_ISSUED_BY_HUB' }
+}
+
+function readable(pem: string): X509Certificate[] {
+  try {
+    return [new X509Certificate(pem)]
+  } catch {
+    return []
   }
 }
 

@@ -131,8 +131,40 @@ describe.each(['mqtts', 'wss'] as const)('%s', (listener) => {
 })
 
 describe('the device CA', () => {
+  const namesSent = async (listeners: TestListeners) => {
+    const target = ['-connect', `127.0.0.1:${listeners.port('mqtts')}`]
+    const { stdout } = await runProgram('openssl', ['s_client', ...target], { input: '' })
+    return stdout.toString()
+  }
+
+  it('of our own is not named to clients: some would hold back a certificate that it did not sign', async () => {
+    await using listeners = await start()
+    const { record } = listeners.host
+    const caCertificates = [deviceCa.certPem]
+    listeners.host.record = { ...record, deviceTrust: { mode: 'Managed', caCertificates } }
+    listeners.open.setDeviceCa()
+    expect(await namesSent(listeners)).toContain('No client certificate CA names sent')
+    const { link, close } = await dial(listeners, 'mqtts', lamp)
+    close()
+    expect(link.facts.peerCertificate?.chainTrusted).toBe(true)
+    const self = await makeCertificate({ commonName: 'lamp' })
+    const stranger = await dial(listeners, 'mqtts', self)
+    stranger.close()
+    expect(stranger.link.facts.peerCertificate).toMatchObject({
+      chainTrusted: false,
+      fingerprint: self.fingerprint,
+    })
+  })
+
+  it('of the user is named to clients, which choose by it', async () => {
+    await using listeners = await start()
+    trust(listeners, deviceCa)
+    expect(await namesSent(listeners)).toContain('Acceptable client certificate CA names')
+  })
+
   it('is exchanged for new handshakes', async () => {
     await using listeners = await start()
+    trust(listeners)
     const factory = await makeCertificate({ commonName: 'factory CA', authority: true })
     const verdict = async () => {
       const { link, close } = await dial(listeners, 'mqtts', lamp)
