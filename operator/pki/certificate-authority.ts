@@ -1,5 +1,5 @@
 import type { webcrypto } from 'node:crypto'
-import { readCertificate } from './facts.ts'
+import { readCertificate, timeOf } from './facts.ts'
 import { generateKeys, type KeyAlgorithm, privateKeyToPem, readPrivateKey, toSigningKey } from './keys.ts'
 import { PkiError } from './pki-error.ts'
 import { type CertificateWithKey, checkSerial, commonNameOf, validity } from './profile.ts'
@@ -72,8 +72,9 @@ export function openCa(ca: CertificateWithKey, now: number): SigningCa {
   }
   if (!parsed.ca)
     throw new PkiError('NOT_A_CA', 'ca.certificatePem', { expected: 'a CA certificate', got: 'another kind' })
-  if (parsed.validToDate.getTime() <= now) {
-    const got = `one that ended ${parsed.validToDate.toISOString()}`
+  const notAfter = timeOf(parsed.validTo)
+  if (notAfter <= now) {
+    const got = `one that ended ${new Date(notAfter).toISOString()}`
     throw new PkiError('CA_EXPIRED', 'ca.certificatePem', { expected: 'a CA that has not expired', got })
   }
   const certificate = new X509Certificate(new Uint8Array(parsed.raw))

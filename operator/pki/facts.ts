@@ -47,11 +47,20 @@ export function factsOf(certificate: X509Certificate): CertificateFacts {
   return {
     fingerprint: fingerprintOf(certificate),
     commonName: commonNameOf(certificate),
-    notBefore: certificate.validFromDate.getTime(),
-    notAfter: certificate.validToDate.getTime(),
+    notBefore: timeOf(certificate.validFrom),
+    notAfter: timeOf(certificate.validTo),
     serial: certificate.serialNumber.toLowerCase(),
     issuer: certificate.issuer.split('\n').join(', '),
   }
+}
+
+/**
+ * By the text and not by `validToDate`: for a date that OpenSSL can't read that holds whatever was in memory. Such
+ * a certificate has ended long ago, whichever of its dates it is.
+ */
+export function timeOf(text: string): number {
+  const time = Date.parse(text)
+  return Number.isNaN(time) ? 0 : time
 }
 
 /** The printed subject escapes characters; only the legacy object has the name as it is. */

@@ -1,4 +1,4 @@
-import { facts, readCertificate } from './facts.ts'
+import { facts, readCertificate, timeOf } from './facts.ts'
 import { isIssuedBy } from './pair.ts'
 import { PkiError } from './pki-error.ts'
 
@@ -47,8 +47,9 @@ function checkCa(pem: string, field: string, now: number): void {
   const certificate = readCertificate(pem, field)
   if (!certificate.ca)
     throw new PkiError('NOT_A_CA', field, { expected: 'CA certificates', got: 'one of another kind' })
-  if (certificate.validToDate.getTime() <= now) {
-    const got = `one that ended ${certificate.validToDate.toISOString()}`
+  const notAfter = timeOf(certificate.validTo)
+  if (notAfter <= now) {
+    const got = `one that ended ${new Date(notAfter).toISOString()}`
     throw new PkiError('CA_EXPIRED', field, { expected: 'a CA that has not expired', got })
   }
 }
