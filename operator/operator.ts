@@ -4,6 +4,7 @@ import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
 import { SECRETS, type Secret } from './api/resources.ts'
 import type { BuildSettings } from './build/object.ts'
+import { ComputedStatuses } from './reconcile/computed-statuses.ts'
 import { deviceReconcile } from './reconcile/device.ts'
 import { hubReconcile } from './reconcile/hub.ts'
 import { HubStatePacer, hubStateReconcile } from './reconcile/hub-state.ts'
@@ -68,6 +69,8 @@ export interface RunningOperator {
 }
 
 const CONTROLLER = 'iot.hublet.dev/operator'
+/** Counts in the status of a hub may be so old. */
+const COUNTS_AFTER_MS = 2_000
 /** How long the operator's own Redis Secret is believed to be as it was. */
 const DEFAULT_REDIS_KEPT_MS = 30_000
 
@@ -120,6 +123,8 @@ export function startOperator(options: OperatorOptions): RunningOperator {
     events,
     publisher,
     published: new PublishedHubs(),
+    computed: new ComputedStatuses(),
+    wakeState: (hub) => wake.hubState(hub),
     settings: options.settings,
     ...defaultRedis(options, client, clock),
   }
@@ -221,6 +226,7 @@ function createControllers(
     'hubstate',
     hubStateReconcile(tools, {
       hub: (key) => hubs.enqueue(key),
+      hubLater: (key) => hubs.enqueueAfter(key, COUNTS_AFTER_MS),
       members: (key, members) => {
         for (const member of members) wakeMember(key, member)
       },

@@ -41,7 +41,7 @@ const DEFAULT_DURATION = '8760h'
 export async function deviceCertificate(scope: DeviceScope): Promise<CertificatePart> {
   const { device, hub, now } = scope
   const source = certificateSource(hub, device)
-  const state = stateFor(source, device.status, now)
+  const state = stateFor(source, scope.tools.computed.statusOf(device), now)
   if (isIssued(hub, device)) return await issued(scope, source, state)
   if (source === 'Provided') return await providedCertificate(scope, state)
   const known = device.spec.revoked ? withRevoked(state, undefined, now) : state
@@ -135,7 +135,7 @@ async function issuedBy(
       dueAt: [current.facts.notAfter - wish.renewBefore],
     }),
     desired: [{ ...desired, known: secret ?? ('absent' as const) }],
-    events: reason === undefined ? [] : [issuedEvent(reason, current)],
+    events: reason === undefined || reason === 'Missing' ? [] : [replacedEvent(reason, current)],
   }
 }
 
@@ -170,13 +170,10 @@ async function issue(wish: CertificateWish, ca: Pair, { tools, now }: DeviceScop
   return readPair(made, 'device certificate')
 }
 
-function issuedEvent(reason: IssueReason, { facts: { notAfter } }: Pair): EventText {
-  const until = new Date(notAfter).toISOString()
-  const isFirst = reason === 'Missing'
-  return {
-    type: 'Normal',
-    reason: isFirst ? 'CertificateIssued' : 'CertificateReplaced',
-    action: 'Issue',
-    note: isFirst ? `a certificate is valid until ${until}` : `${reason}: a new one is valid until ${until}`,
-  }
-}
+/** Only of replacements: a first certificate is what everybody expects, and a fleet has thousands of them. */
+const replacedEvent = (reason: IssueReason, { facts: { notAfter } }: Pair): EventText => ({
+  type: 'Normal',
+  reason: 'CertificateReplaced',
+  action: 'Issue',
+  note: `${reason}: a new certificate is valid until ${new Date(notAfter).toISOString()}`,
+})

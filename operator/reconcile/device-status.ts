@@ -3,28 +3,21 @@ import { DEVICE_REASONS, type Device } from '../../crds/device.ts'
 import { COMMON_REASONS } from '../../crds/meta.ts'
 import type { Diagnostic } from '../compile/diagnostic.ts'
 import { type Finding, failing, ready, stalled } from '../runtime/conditions.ts'
-import { awaitingFindings } from './awaiting.ts'
 import { type Problem, stalledBy, waitsFor } from './tools.ts'
 
 export interface DeviceFindingsInput {
   device: Device
   /** Of this run, in the order of their weight. */
   problems: readonly Problem[]
-  /** What compile said about the device when its hub was published last. */
+  /** What compile said about the device as it is now. */
   diagnostics: readonly Diagnostic[]
-  /** Whether brokers know the device just as it is now. */
-  isPublished: boolean
 }
 
 /** Reasons that pass by themselves once something else arrives. */
 const PASSING: ReadonlySet<string> = new Set([COMMON_REASONS.SecretNotFound, COMMON_REASONS.IdMissing])
 
-export function deviceFindings({
-  device,
-  problems,
-  diagnostics,
-  isPublished,
-}: DeviceFindingsInput): Finding[] {
+/** Ready, where there is nothing against it. */
+export function deviceFindings({ device, problems, diagnostics }: DeviceFindingsInput): Finding[] {
   const all = [
     ...problems,
     ...diagnostics.filter(({ excluded }) => excluded).map(asProblem),
@@ -32,7 +25,6 @@ export function deviceFindings({
   ]
   const worst = all.find((problem) => problem.stalled) ?? all[0]
   if (worst !== undefined) return worst.stalled ? stalled(worst) : failing(worst)
-  if (!isPublished) return awaitingFindings(device, 'the device is on its way to the brokers')
   return ready(readyText(device))
 }
 

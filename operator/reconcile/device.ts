@@ -11,8 +11,9 @@ import { done, type Outcome, requeueAfter } from '../runtime/outcome.ts'
 import { writeStatus } from '../runtime/status.ts'
 import { hubKeyOf } from '../watch/indexes.ts'
 import { openNamespace } from '../watch/world.ts'
-import { fieldsOf, isNewsWhileWaiting } from './awaiting.ts'
+import { fieldsOf } from './awaiting.ts'
 import type { CertificatePart } from './certificate-part.ts'
+import type { CertificateFields } from './computed-statuses.ts'
 import { deviceCertificate } from './device-certificate.ts'
 import type { DeviceScope } from './device-part.ts'
 import { devicePassword } from './device-password.ts'
@@ -36,7 +37,10 @@ export function deviceReconcile(tools: Tools): Reconcile {
   const applier = createApplier(tools, FIELD_MANAGERS.device)
   return async (key, context) => {
     const device = tools.world.devices.get(key)
-    if (device === undefined) return done()
+    if (device === undefined) {
+      tools.computed.forget(key)
+      return done()
+    }
     if (!openNamespace(tools.world, device.metadata.namespace ?? '')) return requeueAfter(OPENING_RETRY_MS)
     const member = { kind: 'Device', resource: DEVICES, object: device } as const
     if (isDeleting(device)) return await finalizeMember(tools, applier, member, context)
@@ -96,11 +100,9 @@ async function run(scope: DeviceScope, applier: Applier): Promise<Outcome> {
   return next(problems, certificate.dueAt, scope.now)
 }
 
-type CertificateFields = CertificatePart['status']
-
 /**
- * The facts first, then that brokers know them: what stands in the status is what the hub's state is made of. In
- * between nothing is written that would only say "not yet", which an older observedGeneration says already.
+ * Written once brokers know the device as it is now, or when something is wrong with it. Until then an older
+ * observedGeneration, or the status of an object that nobody has looked at, says all there is to say.
  */
 async function tell(
   scope: DeviceScope,
@@ -108,31 +110,45 @@ async function tell(
   problems: readonly Problem[],
 ): Promise<void> {
   const { tools, device, signal } = scope
-  const { certificate: _, revokedFingerprints: __, ...known } = fieldsOf(device.status)
-  const fields = { ...known, id: device.spec.id ?? device.metadata.uid ?? '', ...certificate }
-  const now: Device = { ...device, status: { ...device.status, ...certificate } }
-  const published = tools.published.get(hubKeyOf(device))
+  tools.computed.set(device, certificate)
+  const hubKey = hubKeyOf(device)
   const key = memberKey('Device', device.metadata.name)
+  const published = tools.published.get(hubKey)
   const member = published?.uid === scope.hub.metadata.uid ? published?.members.get(key) : undefined
   const isPublished =
     member?.uid === device.metadata.uid &&
     member?.generation === device.metadata.generation &&
-    member?.facts === factsText(deviceFacts(now, tools, scope.now))
-  const all = [...problems, ...ownProblems(scope, now)]
+    member?.facts === factsText(deviceFacts(device, tools, scope.now))
+  if (!isPublished) tools.wakeState(hubKey)
+  const all = [...problems, ...ownProblems(scope), ...(isPublished ? [] : unpublishable(tools, hubKey))]
+  if (!isPublished && all.length === 0) return
+  const { certificate: _, revokedFingerprints: __, ...known } = fieldsOf(device.status)
+  const fields = { ...known, id: device.spec.id ?? device.metadata.uid ?? '', ...certificate }
   const diagnostics = isPublished ? (published?.diagnostics.get(key) ?? []) : []
-  const findings = deviceFindings({ device, problems: all, diagnostics, isPublished })
-  if (!isPublished && all.length === 0 && !isNewsWhileWaiting(device.status, fields)) return
-  await patchStatus(tools, device, { fields, findings, signal })
+  await patchStatus(tools, device, {
+    fields,
+    findings: deviceFindings({ device, problems: all, diagnostics }),
+    signal,
+  })
+}
+
+/** Of a device that brokers do not know, why they will not hear of it soon. */
+function unpublishable(tools: Tools, hubKey: string): Problem[] {
+  const failure = tools.published.failure(hubKey)
+  if (failure === undefined) return []
+  return [
+    waitsFor(COMMON_REASONS.HubNotReady, `the state of the hub cannot be published: ${failure.message}`),
+  ]
 }
 
 /** What compile will say of this device, told without waiting for it. */
-function ownProblems({ tools, hub, now: time }: DeviceScope, device: Device): Problem[] {
+function ownProblems({ tools, hub, device, now }: DeviceScope): Problem[] {
   const { remarks } = deviceRecord({
     device,
     id: device.spec.id ?? device.metadata.uid ?? '',
     hub: { object: hub, uid: hub.metadata.uid ?? '' },
-    facts: deviceFacts(device, tools, time),
-    now: time,
+    facts: deviceFacts(device, tools, now),
+    now,
   })
   return remarks.map(asProblem)
 }

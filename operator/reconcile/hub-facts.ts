@@ -37,12 +37,17 @@ export async function gatherFacts(
 }
 
 /**
- * The certificates that were found good last stand in the status: a failure to look at one again must not cut off a
- * device.
+ * The certificates that were found good last stand in the status, or will: a failure to look at one again must not cut
+ * off a device.
  */
-export function deviceFacts(device: Device, { world }: Pick<Tools, 'world'>, now: number): DeviceFacts {
-  const { source, notAfter } = device.status?.certificate ?? {}
-  const { current, retiring, revoked } = certificateState(device.status, now)
+export function deviceFacts(
+  device: Device,
+  { world, computed }: Pick<Tools, 'world' | 'computed'>,
+  now: number,
+): DeviceFacts {
+  const status = computed.statusOf(device)
+  const { source, notAfter } = status?.certificate ?? {}
+  const { current, retiring, revoked } = certificateState(status, now)
   const fingerprints = [...(current ? [current] : []), ...retiring].map(({ fingerprint }) => fingerprint)
   const passwordVerifier = verifierOf(device, world)
   return {

@@ -27,6 +27,8 @@ const LOOK_AGAIN_MS = 300_000
 export interface HubStateWakers {
   /** The hub's own reconcile: its status tells how publishing went. */
   hub: (hub: ObjectKey) => void
+  /** The same for mere counts, which must not cost a write for each change. */
+  hubLater: (hub: ObjectKey) => void
   /** Members (`memberKey`) for which something is new. */
   members: (hub: ObjectKey, keys: readonly string[]) => void
   /** Told how long a run took, ms. */
@@ -65,8 +67,14 @@ interface Telling {
 
 function tellSuccess(key: ObjectKey, published: Published, { tools, wake, context }: Telling): Outcome {
   const { hub, changes, facts } = published
+  const before = tools.published.get(key)
+  const isNews =
+    tools.published.failure(key) !== undefined ||
+    before?.uid !== hub.uid ||
+    before.generation !== hub.generation
   wake.members(key, tools.published.succeeded(key, hub))
-  wake.hub(key)
+  if (isNews) wake.hub(key)
+  else if (before.devices !== hub.devices || before.members.size !== hub.members.size) wake.hubLater(key)
   context.logger.debug({ devices: hub.devices, changes }, 'hub state was published')
   return lookAgain(tools, facts)
 }

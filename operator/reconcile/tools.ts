@@ -5,8 +5,10 @@ import type { ApiClient } from '../runtime/api-client.ts'
 import { Applier, type ApplyResult } from '../runtime/apply.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { EventSink } from '../runtime/events.ts'
+import type { ObjectKey } from '../runtime/resource.ts'
 import type { SecretReader } from '../watch/secret-reader.ts'
 import type { World } from '../watch/world.ts'
+import type { ComputedStatuses } from './computed-statuses.ts'
 import type { HubStatePublisher } from './ports.ts'
 import type { PublishedHubs } from './published.ts'
 
@@ -21,6 +23,9 @@ export interface Tools {
   events: EventSink
   publisher: HubStatePublisher
   published: PublishedHubs
+  computed: ComputedStatuses
+  /** Asks for the state of a hub to be published. */
+  wakeState: (hub: ObjectKey) => void
   settings: BuildSettings
   /** The operator's own Redis for hubs that name none: `namespace/name` of a Secret. */
   defaultRedisSecret?: string

@@ -70,13 +70,8 @@ function wakeMembers(world: World, wake: Wakers, hub: ObjectKey): void {
 }
 
 function onDevice(world: World, wake: Wakers, change: Change<Device>): void {
-  const { object, previous, bulk } = change
-  wake.device(keyOf(object), { background: bulk })
-  const isChanged =
-    isNews(change) ||
-    !sameJson(object.status?.certificate, previous?.status?.certificate) ||
-    !sameJson(object.status?.revokedFingerprints, previous?.status?.revokedFingerprints)
-  if (isChanged) wakeStates(world, wake, change)
+  wake.device(keyOf(change.object), { background: change.bulk })
+  if (isNews(change)) wakeStates(world, wake, change)
 }
 
 /** The state of the hub, and that of the one before when the object has moved. */
