@@ -1,6 +1,6 @@
 import { inspect } from 'node:util'
 import { describe, expect, it } from 'vitest'
-import { device, hub, network } from '../test-support/hub-state.ts'
+import { device, hub, network, route } from '../test-support/hub-state.ts'
 import { changeEntryId, decodeChangeEntry, encodeHubChange } from './hub-change.ts'
 import type { DeviceRecord } from './hub-state.ts'
 import {
@@ -27,7 +27,7 @@ describe('the JSON of a hub state', () => {
     const { deviceTrust } = hub()
     const trusting = hub({ deviceTrust: { ...deviceTrust, caCertificates: ['PEM'] } })
     const networks = [network({ token: 't' })]
-    const routes = [{ id: 'r', name: 'archive', topic: '#', enabled: true }]
+    const routes = [route({ id: 'r', name: 'archive' })]
     expect(decodeDevice(encodeDevice(full))).toEqual(full)
     expect(decodeDevice(encodeDevice(device()))).toHaveProperty('allowInsecure', true)
     expect(decodeHub(encodeHub(trusting))).toEqual(trusting)

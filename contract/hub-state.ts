@@ -5,6 +5,7 @@
 
 import type { Static } from 'typebox'
 import { Type } from 'typebox'
+import { RouteSpec } from '../crds/route.ts'
 
 /** Rises when an older broker could misread a newer state; a broker refuses a version it does not know. */
 export const HUB_STATE_VERSION = 1
@@ -63,12 +64,14 @@ export const NetworkRecord = Type.Object({
 })
 export type NetworkRecord = Static<typeof NetworkRecord>
 
-/** Grows with the routes issue; a broker needs no more than this to append matched messages. */
+/** What a broker appends matched messages by, and all that a route worker knows beside the secret values. */
 export const RouteRecord = Type.Object({
   id: Type.String(),
   name: Type.String(),
   topic: Type.String(),
   enabled: Type.Boolean(),
+  /** With every default in place; Secrets are only named in it (`route-credentials.ts` has their values). */
+  spec: RouteSpec,
 })
 export type RouteRecord = Static<typeof RouteRecord>
 

@@ -15,7 +15,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   contract: ['crds'],
   operator: ['crds', 'contract'],
   broker: ['contract'],
-  routes: ['contract'],
+  routes: ['crds', 'contract'],
   cli: ['crds', 'contract', 'operator', 'broker', 'routes'],
   console: [],
 }

@@ -6,7 +6,9 @@ import {
   type HubRecord,
   type HubState,
   type NetworkRecord,
+  type RouteRecord,
 } from '../contract/hub-state.ts'
+import type { RouteSpec } from '../crds/route.ts'
 
 const LIMITS: HubLimits = {
   payloadBytes: 4 * 1024 * 1024,
@@ -92,6 +94,61 @@ export function network({ token, ...overrides }: Partial<NetworkRecord> & { toke
     topicPrefix: '',
     tokenSha256: createHash('sha256').update(token).digest('hex'),
     ...overrides,
+  }
+}
+
+/** What is left out of a spec stands there as the API server would store it. */
+const ROUTE_SPEC: Omit<RouteSpec, 's3' | 'database' | 'rest' | 'ifttt'> = {
+  hubRef: { name: 'hub' },
+  enabled: true,
+  topic: '#',
+  delivery: {
+    maxAttempts: 10,
+    backoff: { initial: '1s', maximum: '5m' },
+    timeout: '30s',
+    concurrency: 16,
+    order: 'PerTopic',
+    partitions: 4,
+    buffer: { messages: 100_000, bytes: 268_435_456, overflow: 'DropOldest' },
+  },
+  deadLetter: { enabled: true, maxMessages: 10_000, maxAge: '168h' },
+}
+
+type RouteOverrides = Partial<Omit<RouteRecord, 'spec'>> & {
+  spec?: Partial<Omit<RouteSpec, 'delivery' | 'deadLetter'>> & {
+    delivery?: Partial<RouteSpec['delivery']>
+    deadLetter?: Partial<RouteSpec['deadLetter']>
+  }
+}
+
+/** A route that takes everything; to a destination that is not there, unless the test names one. */
+export function route({
+  spec: { delivery, deadLetter, ...spec } = {},
+  ...overrides
+}: RouteOverrides = {}): RouteRecord {
+  const { topic = spec.topic ?? '#', enabled = spec.enabled ?? true } = overrides
+  const destination = spec.s3 ?? spec.database ?? spec.rest ?? spec.ifttt
+  const nowhere: RouteSpec['rest'] = {
+    method: 'POST',
+    url: 'http://127.0.0.1:9/',
+    headers: [],
+    publishReply: true,
+  }
+  return {
+    id: randomUUID(),
+    name: 'route',
+    ...overrides,
+    topic,
+    enabled,
+    spec: {
+      ...ROUTE_SPEC,
+      ...(destination === undefined ? { rest: nowhere } : {}),
+      ...spec,
+      topic,
+      enabled,
+      delivery: { ...ROUTE_SPEC.delivery, ...delivery },
+      deadLetter: { ...ROUTE_SPEC.deadLetter, ...deadLetter },
+    },
   }
 }
 

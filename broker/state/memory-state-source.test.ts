@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { HubState } from '../../contract/hub-state.ts'
-import { device, hub, hubState, network } from '../../test-support/hub-state.ts'
+import { device, hub, hubState, network, route } from '../../test-support/hub-state.ts'
 import { MemoryStateSource } from './memory-state-source.ts'
 import type { StateChange } from './state-source.ts'
 
@@ -10,7 +10,7 @@ const state: HubState = hubState({
   hub: hub({ name: 'garden' }),
   devices: [lamp, pump],
   networks: [network({ name: 'web', token: 'secret' })],
-  routes: [{ id: 'r', name: 'archive', topic: '#', enabled: true }],
+  routes: [route({ id: 'r', name: 'archive' })],
 })
 
 async function started(): Promise<{ source: MemoryStateSource; changes: StateChange[] }> {

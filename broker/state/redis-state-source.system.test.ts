@@ -5,7 +5,7 @@ import type { DeviceRecord, HubState } from '../../contract/hub-state.ts'
 import { redisSettings } from '../../contract/redis-access.ts'
 import { stateKeys } from '../../contract/redis-keys.ts'
 import { HubStateWriter } from '../../operator/redis/hub-state-writer.ts'
-import { device, hub, hubState, network } from '../../test-support/hub-state.ts'
+import { device, hub, hubState, network, route } from '../../test-support/hub-state.ts'
 import { type RedisServer, startRedis } from '../../test-support/redis.ts'
 import { TcpProxy } from '../../test-support/tcp-proxy.ts'
 import { waitUntil } from '../../test-support/wait.ts'
@@ -45,7 +45,7 @@ class Scene {
         device({ name: 'pump', certificate: managed('ba') }),
       ],
       networks: [network({ name: 'web', token: 'secret' })],
-      routes: [{ id: 'r', name: 'archive', topic: '#', enabled: true }],
+      routes: [route({ id: 'r', name: 'archive' })],
     })
     return new Scene(server, proxy, state)
   }

@@ -143,9 +143,13 @@ describe('networks and routes', () => {
     ])
   })
 
-  test('a route hands its topic to the broker, and nothing about its destination', () => {
-    const { state } = compile({ routes: [makeRoute('archive', { topic: 'a/#', enabled: false })] })
-    expect(state.routes).toEqual([{ id: uidFor('archive'), name: 'archive', topic: 'a/#', enabled: false }])
+  test('a route hands its whole spec to broker and worker, with every default', () => {
+    const archive = makeRoute('archive', { topic: 'a/#', enabled: false })
+    const { state } = compile({ routes: [archive] })
+    const { spec } = archive
+    const expected = { id: uidFor('archive'), name: 'archive', topic: 'a/#', enabled: false, spec }
+    expect(state.routes).toEqual([expected])
+    expect(spec.delivery.partitions).toBe(4)
   })
 
   test('an object without a uid is left out and named', () => {

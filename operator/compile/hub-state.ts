@@ -108,10 +108,11 @@ function compileRoutes({ hub, routes, facts }: HubStateInput): Compiled<RouteRec
   const records: RouteRecord[] = []
   const diagnostics: Diagnostic[] = []
   for (const route of belonging(routes, hub)) {
-    const { topic, enabled } = route.spec
+    const { spec } = route
+    const { topic, enabled } = spec
     const id = uidOf('Route', route.metadata, facts)
     if (id === undefined) diagnostics.push(withoutUid('Route', route))
-    else records.push({ id, name: route.metadata.name, topic, enabled })
+    else records.push({ id, name: route.metadata.name, topic, enabled, spec })
   }
   return { records, diagnostics }
 }

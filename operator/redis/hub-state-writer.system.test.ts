@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { HUB_STATE_VERSION, type HubState } from '../../contract/hub-state.ts'
 import { redisSettings } from '../../contract/redis-access.ts'
 import { hubKeyPattern, stateKeys, storePrefix } from '../../contract/redis-keys.ts'
-import { device, hub, hubState, network } from '../../test-support/hub-state.ts'
+import { device, hub, hubState, network, route } from '../../test-support/hub-state.ts'
 import { Random } from '../../test-support/random.ts'
 import { type RedisServer, startRedis } from '../../test-support/redis.ts'
 import { waitUntil } from '../../test-support/wait.ts'
@@ -28,7 +28,7 @@ function garden(): HubState {
     hub: hub({ name: 'garden' }),
     devices: [lamp, pump],
     networks: [network({ name: 'web', token: 'secret' })],
-    routes: [{ id: 'r', name: 'archive', topic: '#', enabled: true }],
+    routes: [route({ id: 'r', name: 'archive' })],
   })
 }
 
