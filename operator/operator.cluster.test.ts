@@ -1,11 +1,14 @@
+import { execFile, spawnSync } from 'node:child_process'
+import { writeFile } from 'node:fs/promises'
+import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest'
 import { decodeDevice, decodeHub } from '../contract/hub-state-codec.ts'
 import { hubAclUser } from '../contract/redis-acl.ts'
 import { stateKeys } from '../contract/redis-keys.ts'
 import { AuditLog, isWrite } from '../test-support/audit-log.ts'
-import { TestNamespace } from '../test-support/cluster.ts'
-import type { RedisServer } from '../test-support/redis.ts'
+import { makeTempDir, removeTempDir } from '../test-support/temp-dir.ts'
 import {
   CONFIG_MAPS,
   DEPLOYMENTS,
@@ -19,48 +22,29 @@ import {
 import {
   applyQuickstart,
   type Conditioned,
-  installKinds,
-  offerRedis,
-  simulateDeployments,
-  startRedis,
-  startTestOperator,
+  Stage,
   type TestOperator,
+  textOf,
   untilReady,
 } from './operator.fixture.ts'
 
 const auditLog = inject('auditLog')
-let space: TestNamespace
-let redis: RedisServer
-const stops: Array<() => Promise<unknown>> = []
+let stage: Stage
 
 beforeEach(async () => {
-  space = await TestNamespace.create('operator')
-  await installKinds(space.client)
-  redis = await startRedis()
-  await offerRedis(space, redis)
-  const { stop } = simulateDeployments(space)
-  stops.push(
-    stop,
-    () => redis.stop(),
-    () => space.remove(),
-  )
+  stage = await Stage.create('operator')
 })
-
+const hasKubectl = spawnSync('kubectl', ['version', '--client'], { timeout: 30_000 }).status === 0
+const folders: string[] = []
 afterEach(async () => {
-  for (const stop of stops.splice(0)) await stop()
+  for (const folder of folders.splice(0)) removeTempDir(folder)
+  await stage.close()
 })
-
-function start(): TestOperator {
-  const operator = startTestOperator(space)
-  stops.unshift(() => operator.stop())
-  return operator
-}
-
-const text = (secret: Secret, key: string) => Buffer.from(secret.data?.[key] ?? '', 'base64').toString()
 
 describe('the quickstart on a cluster', () => {
   it('becomes Ready, with the objects it asks for and the state in Redis', async () => {
-    start()
+    stage.start()
+    const { space, redis } = stage
     await applyQuickstart(space)
     await quickstartIsReady()
 
@@ -87,8 +71,8 @@ describe('the quickstart on a cluster', () => {
     const hub = await space.get<Conditioned>(HUBS, 'garden')
     const uid = hub.metadata.uid!
     const access = await space.get<Secret>(SECRETS, 'hub-garden-redis')
-    expect(text(access, 'username')).toBe(hubAclUser(uid))
-    const client = redis.client({ username: hubAclUser(uid), password: text(access, 'password') })
+    expect(textOf(access, 'username')).toBe(hubAclUser(uid))
+    const client = redis.client({ username: hubAclUser(uid), password: textOf(access, 'password') })
     const keys = stateKeys(uid)
     expect(decodeHub((await client.get(keys.hub)) ?? '')).toMatchObject({ uid, name: 'garden' })
     const devices = await client.hgetall(keys.devices)
@@ -100,10 +84,40 @@ describe('the quickstart on a cluster', () => {
     }
   })
 
+  it.skipIf(!hasKubectl)('is seen by kubectl as it stands: wait, columns, describe', async () => {
+    stage.start()
+    await applyQuickstart(stage.space)
+    const kubectl = await kubectlFor(stage)
+    const all = ['hubs/garden', 'devices/pump', 'networks/web']
+    await kubectl('wait', '--for=condition=Ready', '--timeout=30s', ...all)
+    const hubs = await kubectl('get', 'hubs')
+    expect(hubs).toMatch(/NAME +READY +REASON +DEVICES +CONNECTED +ENDPOINT +AGE/)
+    expect(hubs).toMatch(
+      /garden +True +Succeeded +\d+ +mqtts:\/\/hub-garden\.operator-\S+\.svc\.cluster\.local:8883/,
+    )
+    expect(await kubectl('get', 'devices')).toMatch(
+      /pump +garden +True +Succeeded .* 20\d\d-\d\d-\d\dT\S+Z +\d+s/,
+    )
+    expect(await kubectl('get', 'networks')).toMatch(
+      /web +garden +REST +True +Succeeded +web +https:\S+\/networks\/web/,
+    )
+    expect(await kubectl('get', 'iot', '-o', 'name')).toContain('device.iot.hublet.dev/dashboard')
+    expect(await kubectl('explain', 'device.spec.messageFilters')).toContain('Topics that the device may')
+    const described = await vi.waitFor(async () => {
+      const text = await kubectl('describe', 'network', 'web')
+      expect(text).toContain('TokenIssued')
+      return text
+    }, waiting)
+    const token = textOf(await stage.space.get<Secret>(SECRETS, 'network-web-token'), 'token')
+    expect(token).toMatch(/^[\w-]{43}$/)
+    expect(described).not.toContain(token)
+  })
+
   it.skipIf(auditLog === '')(
     'costs no write when all is done again, or the operator starts again',
     async () => {
-      const first = start()
+      const { space } = stage
+      const first = stage.start()
       await applyQuickstart(space)
       await quickstartIsReady()
       const audit = new AuditLog(auditLog)
@@ -113,7 +127,7 @@ describe('the quickstart on a cluster', () => {
       await vi.waitFor(async () => expect(await runsOf(first)).toBeGreaterThanOrEqual(runs + 7), waiting)
       expect(await isQuiet(audit)).toEqual([])
       await first.stop()
-      const second = start()
+      const second = stage.start()
       await vi.waitFor(async () => expect(await runsOf(second)).toBeGreaterThanOrEqual(7), waiting)
       expect(await isQuiet(audit)).toEqual([])
     },
@@ -122,7 +136,20 @@ describe('the quickstart on a cluster', () => {
 
 const waiting = { timeout: 30_000, interval: 50 }
 
+/** kubectl with the administrator's rights, in the namespace of the stage. */
+async function kubectlFor({ space }: Stage): Promise<(...args: string[]) => Promise<string>> {
+  const folder = makeTempDir('kubectl')
+  folders.push(folder)
+  const config = path.join(folder, 'config')
+  await writeFile(config, inject('kubeConfig'), { mode: 0o600 })
+  return async (...args) => {
+    const all = ['--kubeconfig', config, '--cache-dir', folder, '--namespace', space.name, ...args]
+    return (await promisify(execFile)('kubectl', all, { timeout: 60_000 })).stdout
+  }
+}
+
 async function quickstartIsReady(): Promise<void> {
+  const { space } = stage
   await untilReady(space, HUBS, ['garden'])
   await untilReady(space, DEVICES, ['thermometer', 'dashboard', 'pump'])
   await untilReady(space, NETWORKS, ['web', 'sigfox'])
@@ -141,7 +168,8 @@ async function isQuiet(audit: AuditLog): Promise<string[]> {
     const writes = (await audit.next())
       .filter(isWrite)
       .filter(
-        ({ namespace, resource }) => namespace === space.name && !['leases', 'events'].includes(resource),
+        ({ namespace, resource }) =>
+          namespace === stage.space.name && !['leases', 'events'].includes(resource),
       )
     if (writes.length > 0) silentSince = performance.now()
     found.push(...writes.map(({ verb, uri }) => `${verb} ${uri}`))

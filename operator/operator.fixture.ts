@@ -5,11 +5,14 @@ import pino from 'pino'
 import { Registry } from 'prom-client'
 import { expect, vi } from 'vitest'
 import { parseAllDocuments } from 'yaml'
+import type { DeviceRecord, HubRecord, NetworkRecord, RouteRecord } from '../contract/hub-state.ts'
+import { decodeDevice, decodeHub, decodeNetworks, decodeRoutes } from '../contract/hub-state-codec.ts'
+import { stateKeys } from '../contract/redis-keys.ts'
 import { KINDS } from '../crds/kinds.ts'
 import { API_VERSION } from '../crds/meta.ts'
-import { adminConfig, type TestNamespace } from '../test-support/cluster.ts'
+import { adminConfig, TestNamespace } from '../test-support/cluster.ts'
 import { type RedisServer, startRedis } from '../test-support/redis.ts'
-import { DEPLOYMENTS, type Deployment, SECRETS } from './api/resources.ts'
+import { DEPLOYMENTS, type Deployment, HUBS, SECRETS, type Secret } from './api/resources.ts'
 import { SETTINGS } from './build/settings.fixture.ts'
 import { type OperatorOptions, type RunningOperator, startOperator } from './operator.ts'
 import type { ApiClient } from './runtime/api-client.ts'
@@ -116,8 +119,6 @@ export const REDIS_SECRET = 'default-redis'
 export const offerRedis = (space: TestNamespace, redis: RedisServer): Promise<KubeObject> =>
   space.post(SECRETS, REDIS_SECRET, { stringData: { url: redis.url } })
 
-export { startRedis }
-
 export interface TestOperator extends RunningOperator {
   registry: Registry
   /** Lines of the log, parsed. */
@@ -193,3 +194,73 @@ export async function untilCondition(
     { timeout: 30_000, interval: 50 },
   )
 }
+
+/** A namespace with an API server's and a Redis' real answers, and with as many operators as a test starts. */
+export class Stage {
+  readonly space: TestNamespace
+  readonly redis: RedisServer
+  readonly #deployments: { stop: () => Promise<void> }
+  readonly #operators: RunningOperator[] = []
+
+  private constructor(space: TestNamespace, redis: RedisServer) {
+    this.space = space
+    this.redis = redis
+    this.#deployments = simulateDeployments(space)
+  }
+
+  static async create(prefix: string): Promise<Stage> {
+    const space = await TestNamespace.create(prefix)
+    await installKinds(space.client)
+    const redis = await startRedis()
+    await offerRedis(space, redis)
+    return new Stage(space, redis)
+  }
+
+  start(options: Partial<OperatorOptions> = {}): TestOperator {
+    const operator = startTestOperator(this.space, options)
+    this.#operators.push(operator)
+    return operator
+  }
+
+  /** What brokers read of a hub, by their own user. */
+  async state(hub: string): Promise<PublishedState> {
+    const { metadata } = await this.space.get(HUBS, hub)
+    return await readState(this.redis, metadata.uid ?? '')
+  }
+
+  async close(): Promise<void> {
+    for (const operator of this.#operators.splice(0)) await operator.stop()
+    await this.#deployments.stop()
+    await this.redis.stop()
+    await this.space.remove()
+  }
+}
+
+export interface PublishedState {
+  hub: HubRecord | undefined
+  /** By name. */
+  devices: Record<string, DeviceRecord>
+  networks: NetworkRecord[]
+  routes: RouteRecord[]
+}
+
+export async function readState(redis: RedisServer, uid: string): Promise<PublishedState> {
+  const client = redis.client()
+  try {
+    const keys = stateKeys(uid)
+    const [hub, networks, routes] = await client.mget(keys.hub, keys.networks, keys.routes)
+    const records = Object.values(await client.hgetall(keys.devices)).map((json) => decodeDevice(json)!)
+    return {
+      hub: decodeHub(hub ?? ''),
+      devices: Object.fromEntries(records.map((record) => [record.name, record])),
+      networks: decodeNetworks(networks ?? '') ?? [],
+      routes: decodeRoutes(routes ?? '') ?? [],
+    }
+  } finally {
+    client.disconnect()
+  }
+}
+
+/** The value of a key of a Secret. */
+export const textOf = (secret: Secret, key: string): string =>
+  Buffer.from(secret.data?.[key] ?? '', 'base64').toString()

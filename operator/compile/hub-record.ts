@@ -21,8 +21,15 @@ export function hubRecord(hub: Hub, uid: string, caCertificates: readonly string
       persistentSessions: spec.messaging.persistentSessions,
       sessionExpirySeconds: seconds('spec.messaging.sessionExpiry', spec.messaging.sessionExpiry),
     },
+    ...autoProvisioning(hub),
     deviceTrust: { mode: trustMode(hub), caCertificates: [...caCertificates] },
   }
+}
+
+/** Only a CA of the user's own can vouch for devices that nobody has declared (spec §1.7). */
+function autoProvisioning(hub: Hub): Pick<HubRecord, 'autoProvisioning'> {
+  const { enabled, perSecond } = hub.spec.autoProvisioning
+  return enabled && trustMode(hub) === 'HubCA' ? { autoProvisioning: { perSecond } } : {}
 }
 
 /**
