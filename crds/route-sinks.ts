@@ -1,7 +1,7 @@
 /** The destinations of a Route (spec §4.2–4.4, §6.2): one block each. */
 import { Type } from 'typebox'
 import { Block, Choice, exactlyOneOf, Flag, List, Text, Whole } from './fields.ts'
-import { SecretKeyRef, SecretRef } from './shared-fields.ts'
+import { Duration, SecretKeyRef, SecretRef } from './shared-fields.ts'
 
 // No user info: credentials belong in a Secret, and a spec is readable by many.
 const HTTP_URL_PATTERN = '^https?://[^/?#@\\s]+([/?#]\\S*)?$'
@@ -28,11 +28,39 @@ export const s3 = Block(
       description: 'Begins every key; a slash is put between it and the topic.',
       maxLength: 512,
     }),
-    strategy: Choice(['PerTopic', 'PerMessage'], {
+    strategy: Choice(['PerTopic', 'PerMessage', 'Batched'], {
       default: 'PerTopic',
       description:
-        'PerTopic: <prefix>/<topic>, the last message wins. PerMessage: <prefix>/<topic>/<time of arrival>.',
+        'PerTopic: <prefix>/<topic>, the last message wins. PerMessage: <prefix>/<topic>/<time of arrival>. ' +
+        'Batched: <prefix>/<day>/<time>-<ids>.ndjson.gz, many messages as lines of JSON in one object.',
     }),
+    batch: Block(
+      {
+        maxMessages: Whole({
+          default: 1000,
+          minimum: 1,
+          maximum: 10_000,
+          description: 'Messages in one object.',
+        }),
+        maxBytes: Whole({
+          default: 4_194_304,
+          minimum: 1024,
+          maximum: 33_554_432,
+          description:
+            'Payload bytes in one object, before compression; a larger message is alone in its object.',
+        }),
+        maxAge: Duration({
+          default: '10s',
+          minimum: '100ms',
+          maximum: '15m',
+          description: 'How long a message waits for others to share its object.',
+        }),
+      },
+      {
+        default: {},
+        description: 'When an object of the strategy Batched is complete: whichever comes first.',
+      },
+    ),
     forcePathStyle: Flag({
       default: false,
       description: 'Whether the bucket is in the path of the URL and not in the host name.',
@@ -44,7 +72,7 @@ export const s3 = Block(
     ),
     caSecretRef,
   },
-  { description: 'Each message becomes an object in an S3 bucket.' },
+  { description: 'Each message becomes an object in an S3 bucket, or a line of one.' },
 )
 
 export const database = Block(
@@ -63,8 +91,8 @@ export const database = Block(
     credentialsSecretRef: SecretRef('Secret with username and password (kubernetes.io/basic-auth).'),
     query: Text({
       description:
-        'SQL run once per message. $TOPIC, $PAYLOAD and $ID are parameters of a prepared statement: never put ' +
-        'them in quotes.',
+        'SQL run once per message. $TOPIC, $PAYLOAD, $TIME, $DEVICE, $QOS, $RETAIN and $ID are parameters of a ' +
+        'prepared statement: never put them in quotes.',
       minLength: 1,
       maxLength: 16384,
       rules: [{ rule: "self.matches('\\\\S')", message: 'must not be blank' }],
@@ -89,19 +117,21 @@ export const database = Block(
   { description: 'Each message runs a query on a database.' },
 )
 
+const HEADER_NAME_PATTERN = "^[0-9A-Za-z!#$%&'*+.^_`|~-]+$"
+
+const ownHeaderRule = {
+  rule: "!self.matches('^(?i:host|content-length|transfer-encoding|connection|x-mqtt-topic|x-mqtt-retain)$')",
+  message: 'this header is set by the route itself',
+}
+
 const header = Block(
   {
     name: Text({
       description: 'Name of the header.',
       minLength: 1,
       maxLength: 128,
-      pattern: "^[0-9A-Za-z!#$%&'*+.^_`|~-]+$",
-      rules: [
-        {
-          rule: "!self.matches('^(?i:host|content-length|transfer-encoding|connection|x-mqtt-topic|x-mqtt-retain)$')",
-          message: 'this header is set by the route itself',
-        },
-      ],
+      pattern: HEADER_NAME_PATTERN,
+      rules: [ownHeaderRule],
     }),
     value: Type.Optional(
       Text({ description: 'The value.', maxLength: 4096, sensitive: true, pattern: '^[\\t\\x20-\\x7e]*$' }),
@@ -130,6 +160,23 @@ export const rest = Block(
         'Whether the body of a 2xx answer with the header X-Mqtt-Topic is published on that topic. Loops are ' +
         'yours to avoid.',
     }),
+    signing: Type.Optional(
+      Block(
+        {
+          secretKeyRef: SecretKeyRef('The secret that the receiver checks the signature with.', 'secret'),
+          header: Text({
+            default: 'X-Hublet-Signature',
+            description:
+              'Header of the signature: t=<unix seconds>,v1=<hex of HMAC-SHA256 over t.topic.body>.',
+            minLength: 1,
+            maxLength: 128,
+            pattern: HEADER_NAME_PATTERN,
+            rules: [ownHeaderRule],
+          }),
+        },
+        { description: 'Proves to the receiver where a request comes from and that nobody changed it.' },
+      ),
+    ),
     caSecretRef,
   },
   { description: 'Each message becomes an HTTP request.' },

@@ -43,7 +43,7 @@ export const INVALID_ROUTES: readonly InvalidObject[] = [
     title: 'a strategy of the original service',
     manifest: route({ s3: { bucket: 'my-bucket', strategy: 'per_topic' } }),
     field: 'spec.s3.strategy',
-    message: 'supported values: "PerTopic", "PerMessage"',
+    message: 'supported values: "PerTopic", "PerMessage", "Batched"',
   },
   {
     title: 'a database without credentials',
