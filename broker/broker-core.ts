@@ -18,6 +18,7 @@ import { OUT_OF_TOUCH } from './session/connect.ts'
 import type { SessionContext } from './session/context.ts'
 import { LinkHost } from './session/link-host.ts'
 import { LiveDevices } from './session/live-devices.ts'
+import { type Provision, Provisioner } from './session/provisioner.ts'
 import { Sessions, storeLimits } from './session/sessions.ts'
 import { Wills } from './session/wills.ts'
 import type { StateChange, StateSource } from './state/state-source.ts'
@@ -30,6 +31,7 @@ export interface CoreOptions {
   store: Store
   logger: Logger
   onEvent?: (event: HubEvent) => void
+  provision?: Provision
 }
 
 /** Everything of a broker but its listeners: wires the parts, and turns changes and time into action. */
@@ -161,7 +163,7 @@ export class BrokerCore {
 }
 
 function wire(options: CoreOptions): { context: SessionContext; events: EventOutlet } {
-  const { state, store, logger } = options
+  const { state, store, logger, provision } = options
   const now = Date.now
   const hub = () => state.hub()
   const { retainedMessages, retainedBytes } = hub().limits
@@ -204,6 +206,7 @@ function wire(options: CoreOptions): { context: SessionContext; events: EventOut
     ingest,
     counters,
     logger,
+    ...(provision === undefined ? {} : { provisioner: new Provisioner({ provision, hub, raise, now }) }),
     generation: 0,
     hub,
     raise,

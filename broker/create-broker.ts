@@ -6,6 +6,7 @@ import type { DeviceActivity } from './device-activity.ts'
 import type { ListenerAddress } from './listen/listener-address.ts'
 import { type OpenListeners, openListeners } from './listen/open-listeners.ts'
 import type { ListenerName } from './policy/link.ts'
+import type { Provision } from './session/provisioner.ts'
 import type { StateSource } from './state/state-source.ts'
 import type { Store } from './store/store.ts'
 
@@ -22,6 +23,8 @@ export interface BrokerOptions {
   logger: Logger
   /** Every event before rate limiting, for logs and tests. */
   onEvent?: (event: HubEvent) => void
+  /** Makes a device that made itself known by a certificate of the hub's own CA; without it there are none. */
+  provision?: Provision
 }
 
 export interface Broker {

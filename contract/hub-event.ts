@@ -47,6 +47,7 @@ export const EVENT_CODES = {
     severity: 'error',
     msg: 'device security has changed, requires authentication',
   },
+  AUTO_PROVISIONING_FAILED: { severity: 'warn', msg: 'device could not be auto-provisioned: %s' },
   DEVICE_AUTO_PROVISIONED: { severity: 'info', msg: 'device was auto-provisioned' },
   CONNECTION_REPLACED: { severity: 'info', msg: 'connection replaced by a newer one of the same device' },
   FILTER_TEMPLATE: { severity: 'warn', msg: 'message filter template cannot be expanded: %s' },

@@ -124,6 +124,13 @@ export const HubRecord = Type.Object({
     /** PEM certificates that OpenSSL verifies client chains against; public, no key. */
     caCertificates: Type.Array(Type.String()),
   }),
+  /** Only where a device that is not known may make itself known by a certificate of the hub's own CA. */
+  autoProvisioning: Type.Optional(
+    Type.Object({
+      /** New devices a second. */
+      perSecond: Type.Integer(),
+    }),
+  ),
 })
 export type HubRecord = Static<typeof HubRecord>
 

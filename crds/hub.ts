@@ -23,6 +23,12 @@ const autoProvisioning = Block(
       default: 'Auto',
       description: 'Auto lets the new device in at once; Approve waits until its spec.approved is true.',
     }),
+    perSecond: Whole({
+      default: 50,
+      minimum: 1,
+      maximum: 10_000,
+      description: 'New devices a second; a client beyond it is told to come again.',
+    }),
     template: Block(
       {
         labels: MapOf(Text({ description: 'Value of the label.', maxLength: 63 }), {

@@ -9,6 +9,7 @@ import type { StateSource } from '../state/state-source.ts'
 import type { RetainedIndex } from '../store/retained-index.ts'
 import type { Store, SubscriptionRecord } from '../store/store.ts'
 import type { LiveDevices } from './live-devices.ts'
+import type { Provisioner } from './provisioner.ts'
 import type { Sessions } from './sessions.ts'
 import type { Wills } from './wills.ts'
 
@@ -22,6 +23,8 @@ export interface SessionContext {
   readonly sessions: Sessions
   readonly wills: Wills
   readonly ingest: Ingest
+  /** Absent: nobody here can make devices. */
+  readonly provisioner?: Provisioner
   readonly counters: Counters
   readonly logger: Logger
   /** Rises when what any device may do changes: what links remember about topics is void then. */

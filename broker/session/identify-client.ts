@@ -1,9 +1,11 @@
 import type { ConnectPacket } from 'aedes'
+import { certificateOf } from '../policy/certificate.ts'
 import {
   admit,
   type ConnectFacts,
   type FoundDevice,
   type Identity,
+  type IdentityVerdict,
   identify,
   identityQuery,
 } from '../policy/identity.ts'
@@ -29,7 +31,8 @@ export async function identifyClient(
   }
   const found = await lookUp(context, link, connect)
   if (found === 'Unavailable') return deny('HUB_BUSY', 'the state of the hub cannot be read')
-  const verdict = identify({ link: link.facts, connect, hub: context.hub(), found, now: context.now() })
+  const first = identify({ link: link.facts, connect, hub: context.hub(), found, now: context.now() })
+  const verdict = first.allowed ? first : await afterProvisioning(context, link, connect, first)
   if (!verdict.allowed) return verdict
   const candidate = verdict.value
   const { passwordVerifier, identity } = candidate
@@ -41,6 +44,31 @@ export async function identifyClient(
 }
 
 const named = (denied: Denied, { device }: Identity) => ({ ...denied, deviceId: device.id })
+
+/** A device that nobody has declared may have made itself known by now (spec §1.7); else it is as it was. */
+async function afterProvisioning(
+  context: SessionContext,
+  link: Link,
+  connect: ConnectFacts,
+  denied: Denied,
+): Promise<IdentityVerdict> {
+  const certificate = certificateOf(link.facts)
+  const { provisioner } = context
+  if (denied.code !== 'UNKNOWN_DEVICE' || certificate === undefined || provisioner === undefined)
+    return denied
+  if (context.hub().autoProvisioning === undefined) return denied
+  const outcome = await provisioner.provision(certificate, link.facts.remoteAddress)
+  if (!outcome.allowed) return outcome
+  const found = await lookUp(context, link, connect)
+  if (found === 'Unavailable' || found === undefined)
+    return deny('HUB_BUSY', 'the new device is not known yet')
+  const { id, name } = found.device
+  if (outcome.created) {
+    const extra = { 'object-name': name, 'source-address': link.facts.remoteAddress }
+    context.raise({ code: 'DEVICE_AUTO_PROVISIONED', objectType: 'device', objectId: id, extra })
+  }
+  return identify({ link: link.facts, connect, hub: context.hub(), found, now: context.now() })
+}
 
 async function lookUp(
   context: SessionContext,
