@@ -30,10 +30,10 @@ import { createLeaderMetrics } from './runtime/leader-metrics.ts'
 import { type ManagerEnd, runManager } from './runtime/manager.ts'
 import { createQueueMetrics } from './runtime/queue-metrics.ts'
 import type { InformerTimes } from './runtime/reflector.ts'
-import { keyOf, objectKey, objectPath } from './runtime/resource.ts'
+import { keyOf, objectKey, objectPath, splitKey } from './runtime/resource.ts'
 import type { Scope } from './watch/informer-set.ts'
 import { SecretReader } from './watch/secret-reader.ts'
-import { connectTriggers, type Wakers } from './watch/triggers.ts'
+import { connectTriggers, type Wakers, wakeMembers } from './watch/triggers.ts'
 import { createWorld } from './watch/world.ts'
 
 export interface OperatorOptions {
@@ -168,6 +168,15 @@ export function startOperator(options: OperatorOptions): RunningOperator {
   }
 }
 
+/** `member` is `memberKey` of an object in the namespace of the hub. */
+function wakeMember(wake: Wakers, hub: string, member: string): void {
+  const [kind, name = ''] = member.split('/')
+  const key = objectKey(splitKey(hub).namespace, name)
+  if (kind === 'Device') wake.device(key)
+  else if (kind === 'Network') wake.network(key)
+  else wake.route(key)
+}
+
 interface ElectionParts {
   client: ReturnType<typeof createApiClient>
   clock: Clock
@@ -215,12 +224,12 @@ function createControllers(
   const devices = controller('device', deviceReconcile(tools), concurrency.device)
   const networks = controller('network', networkReconcile(tools), concurrency.member)
   const routes = controller('route', routeReconcile(tools), concurrency.member)
-  const wakeMember = (hub: string, member: string) => {
-    const [kind, name = ''] = member.split('/')
-    const key = objectKey(hub.slice(0, hub.indexOf('/')), name)
-    if (kind === 'Device') devices.enqueue(key)
-    else if (kind === 'Network') networks.enqueue(key)
-    else routes.enqueue(key)
+  const wake: Wakers = {
+    hub: (key, wakeOptions) => hubs.enqueue(key, wakeOptions),
+    hubState: (key) => pacer.request(key),
+    device: (key, wakeOptions) => devices.enqueue(key, wakeOptions),
+    network: (key, wakeOptions) => networks.enqueue(key, wakeOptions),
+    route: (key, wakeOptions) => routes.enqueue(key, wakeOptions),
   }
   const states: Controller = controller(
     'hubstate',
@@ -228,23 +237,15 @@ function createControllers(
       hub: (key) => hubs.enqueue(key),
       hubLater: (key) => hubs.enqueueAfter(key, COUNTS_AFTER_MS),
       members: (key, members) => {
-        for (const member of members) wakeMember(key, member)
+        for (const member of members) wakeMember(wake, key, member)
       },
+      allMembers: (key) => wakeMembers(tools.world, wake, key),
       took: (key, ms) => pacer.took(key, ms),
     }),
     concurrency.hub,
   )
   const pacer = new HubStatePacer(states, clock)
-  return {
-    controllers: [hubs, states, devices, networks, routes],
-    wake: {
-      hub: (key, wakeOptions) => hubs.enqueue(key, wakeOptions),
-      hubState: (key) => pacer.request(key),
-      device: (key, wakeOptions) => devices.enqueue(key, wakeOptions),
-      network: (key, wakeOptions) => networks.enqueue(key, wakeOptions),
-      route: (key, wakeOptions) => routes.enqueue(key, wakeOptions),
-    },
-  }
+  return { controllers: [hubs, states, devices, networks, routes], wake }
 }
 
 /** Read by name, so that a right on this one Secret is enough. */

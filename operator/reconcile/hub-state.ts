@@ -31,6 +31,8 @@ export interface HubStateWakers {
   hubLater: (hub: ObjectKey) => void
   /** Members (`memberKey`) for which something is new. */
   members: (hub: ObjectKey, keys: readonly string[]) => void
+  /** Every member: those that wait for their publication say why it does not come. */
+  allMembers: (hub: ObjectKey) => void
   /** Told how long a run took, ms. */
   took: (hub: ObjectKey, ms: number) => void
 }
@@ -82,7 +84,9 @@ function tellSuccess(key: ObjectKey, published: Published, { tools, wake, contex
 function tellFailure(key: ObjectKey, error: unknown, { tools, wake, context }: Telling): void {
   if (context.signal.aborted || !(error instanceof HubStateError)) return
   const { code, message } = error
-  if (code !== 'NOT_LEADER' && tools.published.failed(key, { code, message })) wake.hub(key)
+  if (code === 'NOT_LEADER' || !tools.published.failed(key, { code, message })) return
+  wake.hub(key)
+  wake.allMembers(key)
 }
 
 interface Published {

@@ -62,7 +62,8 @@ function onHub(world: World, wake: Wakers, change: Change<Hub>): void {
   wakeMembers(world, wake, key)
 }
 
-function wakeMembers(world: World, wake: Wakers, hub: ObjectKey): void {
+/** Asks for a run of everything that refers to the hub. */
+export function wakeMembers(world: World, wake: Wakers, hub: ObjectKey): void {
   const background = true
   for (const device of world.devices.byIndex(HUB_INDEX, hub)) wake.device(keyOf(device), { background })
   for (const network of world.networks.byIndex(HUB_INDEX, hub)) wake.network(keyOf(network), { background })
