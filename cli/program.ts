@@ -1,5 +1,6 @@
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { CAN_I_ACTIONS, type CanIOptions, runCanI } from './commands/can-i.ts'
+import { runExport } from './commands/export.ts'
 import { runValidate } from './commands/validate.ts'
 import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from './dev/logger.ts'
 import { type DevSurroundings, runDev } from './dev/run-dev.ts'
@@ -42,6 +43,14 @@ export async function runProgram(
   addCanI(program, async (options) => {
     code = await runCanI(options, surroundings)
   })
+  program
+    .command('export')
+    .description('print the manifests of devices that made themselves known to hublet dev')
+    .option('--hub <name>', 'only those of this hub')
+    .option('--data <folder>', 'data folder of hublet dev', '.hublet')
+    .action(({ hub, data }: { hub?: string; data: string }) => {
+      code = runExport({ hub, data }, surroundings)
+    })
   try {
     await program.parseAsync(args, { from: 'user' })
     return code

@@ -30,6 +30,8 @@ export interface DataFolder {
   file(...parts: string[]): string
   /** Undefined: there is no such file. */
   read(relative: string): string | undefined
+  /** Names of the files in a folder of it; none when there is no such folder. */
+  list(relative: string): string[]
   /** Replaces the file in one step, so a reader, or the next start after a crash, sees the old or the new one. */
   write(relative: string, content: string | Buffer, options?: WriteOptions): void
   remove(relative: string): void
@@ -56,6 +58,10 @@ export function openDataFolder(path: string): DataFolder {
       path,
       file: (...parts) => join(path, ...parts),
       read: (relative) => readOptional(join(path, relative)),
+      list: (relative) => {
+        const folder = join(path, relative)
+        return existsSync(folder) ? readdirSync(folder).sort() : []
+      },
       write: (relative, content, options) => writeAtomically(join(path, relative), content, options),
       remove: (relative) => rmSync(join(path, relative), { force: true }),
       close: () => {

@@ -12,6 +12,7 @@ import { makeObserver } from './hub-observer.ts'
 import { HubRunners } from './hub-runners.ts'
 import { IdentityStore } from './identity-store.ts'
 import { deviceYaml, hubYaml } from './manifests.fixture.ts'
+import { ProvisionedDevices } from './provisioned-devices.ts'
 import { RecordingBroker } from './recording-broker.fixture.ts'
 import { Reporter } from './reporter.ts'
 
@@ -51,7 +52,9 @@ function makeSession() {
       { now: () => now.value, random: randomBytes },
       { dnsNames: ['localhost'], ipAddresses: [] },
     ),
+    provisioned: new ProvisionedDevices(folder),
     runners: new HubRunners({
+      provision: async () => 'Failed',
       startBroker: async (options) => await new RecordingBroker(options, brokerLog).start(),
       bind: '127.0.0.1',
       file: folder.file,

@@ -1,11 +1,14 @@
+import type { ProvisioningAnswer, ProvisioningRequest } from '../../contract/provisioning.ts'
 import { loadManifests } from '../manifests/load-manifests.ts'
 import type { ManifestFile } from '../manifests/manifest-files.ts'
 import type { ManifestSet } from '../manifests/manifest-set.ts'
 import type { Problem } from '../manifests/problem.ts'
 import { danglingReferences } from '../manifests/references.ts'
-import { type HubPlan, planHubs } from './hub-plan.ts'
+import { hubsOf } from './hub-manifests.ts'
+import { type HubPlan, type PlanResult, planHubs } from './hub-plan.ts'
 import type { HubRunners } from './hub-runners.ts'
 import type { IdentityStore } from './identity-store.ts'
+import type { ProvisionedDevices } from './provisioned-devices.ts'
 import type { Reporter } from './reporter.ts'
 
 export interface DevSessionOptions {
@@ -13,6 +16,7 @@ export interface DevSessionOptions {
   paths: readonly string[]
   dataFolder: string
   identities: IdentityStore
+  provisioned: ProvisionedDevices
   runners: HubRunners
   reporter: Reporter
 }
@@ -21,6 +25,14 @@ export type StartResult =
   | { started: true; files: readonly ManifestFile[] }
   | { started: false; problems: readonly Problem[] }
 
+type Work = 'Reload' | 'Renew' | 'Provision'
+
+interface ProvisionRequest {
+  key: string
+  request: ProvisioningRequest
+  resolve: (answer: ProvisioningAnswer) => void
+}
+
 /** Keeps the running hubs in line with a folder of manifests; what is wrong with it leaves them as they are. */
 export class DevSession {
   readonly #options: DevSessionOptions
@@ -28,7 +40,8 @@ export class DevSession {
   #told = new Set<string>()
   #wasBad = false
   #work: Promise<void> = Promise.resolve()
-  readonly #queued = new Set<'Reload' | 'Renew'>()
+  readonly #queued = new Set<Work>()
+  readonly #requests: ProvisionRequest[] = []
   #isStopping = false
 
   constructor(options: DevSessionOptions) {
@@ -37,10 +50,10 @@ export class DevSession {
 
   /** The first look. Rejects when a broker cannot be started. */
   async start(): Promise<StartResult> {
-    const { paths, dataFolder, identities, runners } = this.#options
+    const { paths, dataFolder, runners } = this.#options
     const folder = await loadManifests({ paths, dataFolder })
     if (!folder.valid) return { started: false, problems: folder.problems }
-    const result = await planHubs(folder.set, identities)
+    const result = await this.#plan(folder.set)
     if (!result.valid) return { started: false, problems: result.problems }
     if (result.plans.length === 0) return { started: false, problems: [noHub(paths)] }
     this.#keep(folder.set)
@@ -62,10 +75,18 @@ export class DevSession {
   /** Renews what is about to end; the manifests are those in force. */
   renew(): Promise<void> {
     return this.#serially('Renew', async () => {
-      const result = await planHubs(this.#set, this.#options.identities)
+      const result = await this.#plan(this.#set)
       if (result.valid) await this.#apply(result.plans)
       else this.#refuse(result.problems)
     })
+  }
+
+  /** Makes a device that made itself known. A burst is one piece of work: each costs a look at all devices. */
+  provision(key: string, request: ProvisioningRequest): Promise<ProvisioningAnswer> {
+    const { promise, resolve } = Promise.withResolvers<ProvisioningAnswer>()
+    this.#requests.push({ key, request, resolve })
+    void this.#serially('Provision', () => this.#provision())
+    return promise
   }
 
   /** Waits for work under way, then stops every hub. Rejects when one could not write what it held. */
@@ -76,13 +97,13 @@ export class DevSession {
   }
 
   async #reload(): Promise<void> {
-    const { paths, dataFolder, identities, reporter } = this.#options
+    const { paths, dataFolder, reporter } = this.#options
     const folder = await loadManifests({ paths, dataFolder, previous: this.#set })
     if (!folder.valid) {
       this.#refuse(folder.problems)
       return
     }
-    const result = await planHubs(folder.set, identities)
+    const result = await this.#plan(folder.set)
     if (!result.valid) {
       this.#refuse(result.problems)
       return
@@ -91,6 +112,28 @@ export class DevSession {
     this.#wasBad = false
     this.#keep(folder.set)
     await this.#apply(result.plans)
+  }
+
+  async #provision(): Promise<void> {
+    const requests = this.#requests.splice(0)
+    const answers = new Map<ProvisionRequest, ProvisioningAnswer>()
+    try {
+      const hubs = new Map(hubsOf(this.#set).map((hub) => [hub.key, hub]))
+      for (const one of requests) {
+        const hub = hubs.get(one.key)
+        if (hub !== undefined) answers.set(one, this.#options.provisioned.add(hub, one.request))
+      }
+      const result = await this.#plan(this.#set)
+      if (result.valid) await this.#apply(result.plans)
+      else this.#refuse(result.problems)
+    } finally {
+      for (const one of requests) one.resolve(answers.get(one) ?? 'Failed')
+    }
+  }
+
+  #plan(set: ManifestSet): Promise<PlanResult> {
+    const { identities, provisioned } = this.#options
+    return planHubs(provisioned.addTo(set), identities)
   }
 
   #refuse(problems: readonly Problem[]): void {
@@ -111,7 +154,7 @@ export class DevSession {
   }
 
   /** One thing at a time: two looks at once could leave the older state in force. */
-  #serially(kind: 'Reload' | 'Renew', run: () => Promise<void>): Promise<void> {
+  #serially(kind: Work, run: () => Promise<void>): Promise<void> {
     if (this.#queued.has(kind) || this.#isStopping) return this.#work
     this.#queued.add(kind)
     this.#work = this.#work.then(async () => {

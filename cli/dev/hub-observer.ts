@@ -8,7 +8,7 @@ import type { HubPlan } from './hub-plan.ts'
 import type { HubRunner } from './hub-runner.ts'
 import type { RunnersObserver } from './hub-runners.ts'
 import type { Reporter } from './reporter.ts'
-import { withoutEffect } from './unsupported.ts'
+import { withoutEffect } from './without-effect.ts'
 
 export interface ObserverOptions {
   reporter: Reporter

@@ -9,7 +9,7 @@ import { type DataFolder, openDataFolder } from './data-folder.ts'
 import { type HubPlan, planHubs } from './hub-plan.ts'
 import { IdentityStore } from './identity-store.ts'
 import { deviceYaml, hubYaml, networkYaml, secretYaml, setOf, yaml } from './manifests.fixture.ts'
-import { withoutEffect } from './unsupported.ts'
+import { withoutEffect } from './without-effect.ts'
 
 let folder: DataFolder | undefined
 afterEach(() => folder?.close())
@@ -81,11 +81,6 @@ describe('planHubs', () => {
         '{ deviceCA: { provided: { certificate: "-----BEGIN CERTIFICATE-----", challengeCertificate: "-----BEGIN CERTIFICATE-----" } } }',
       ),
       /^all\.yaml:4: spec\.deviceCA\.provided\.certificate: expected a PEM certificate, got none$/,
-    ],
-    [
-      'auto-provisioning',
-      hubYaml('{ deviceCA: { secretRef: { name: ca } }, autoProvisioning: { enabled: true } }'),
-      /^all\.yaml:4: spec\.autoProvisioning\.enabled: expected false, .*, got true$/,
     ],
   ])('refuses %s with file, line and field', async (_, hub, expected) => {
     expect(await problemsOf(hub)).toEqual([expect.stringMatching(expected)])

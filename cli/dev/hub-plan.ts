@@ -7,7 +7,6 @@ import type { Problem } from '../manifests/problem.ts'
 import { crossNamespaceProblems } from '../manifests/references.ts'
 import { type HubManifests, hubsOf } from './hub-manifests.ts'
 import type { IdentityStore } from './identity-store.ts'
-import { unsupportedProblems } from './unsupported.ts'
 
 /** One hub as it should run now. */
 export interface HubPlan {
@@ -27,7 +26,7 @@ export type PlanResult = { valid: true; plans: HubPlan[] } | { valid: false; pro
  */
 export async function planHubs(set: ManifestSet, identities: IdentityStore): Promise<PlanResult> {
   const hubs = hubsOf(set)
-  const problems = [...crossNamespaceProblems(set), ...hubs.flatMap(({ hub }) => unsupportedProblems(hub))]
+  const problems = crossNamespaceProblems(set)
   if (problems.length > 0) return { valid: false, problems }
   const plans: HubPlan[] = []
   for (const manifests of hubs) {

@@ -7,6 +7,7 @@ import type { StateChange } from '../../broker/state/state-source.ts'
 import { createSqliteStore } from '../../broker/store/sqlite-store.ts'
 import type { Store } from '../../broker/store/store.ts'
 import type { HubEvent } from '../../contract/hub-event.ts'
+import type { ProvisioningAnswer, ProvisioningRequest } from '../../contract/provisioning.ts'
 import { EventLog } from './event-log.ts'
 import type { HubPlan } from './hub-plan.ts'
 import type { ListenerPorts } from './ports.ts'
@@ -20,6 +21,8 @@ export interface RunnerOptions {
   /** Path of a file of the data folder. */
   file: (...parts: string[]) => string
   logger: Logger
+  /** Makes a device of the hub that made itself known. */
+  provision: (hubKey: string, request: ProvisioningRequest) => Promise<ProvisioningAnswer>
 }
 
 interface Parts {
@@ -67,6 +70,7 @@ export class HubRunner {
         credentials: plan.server,
         logger,
         onEvent: (event) => events.write(event),
+        provision: (request) => options.provision(plan.key, request),
       })
       return new HubRunner({ broker, store, state, events, wanted: ports.wanted, current })
     } catch (error) {

@@ -34,6 +34,7 @@ function makeRunners({ used = [] as number[], failing = '' } = {}) {
     bind: '127.0.0.1',
     file: folder.file,
     logger: pino({ level: 'silent' }),
+    provision: async () => 'Failed',
     isPortFree: async (_, port) => !used.includes(port),
     observer,
   })

@@ -9,13 +9,14 @@ import type { ServerNames } from './authorities.ts'
 import { type DataFolder, openDataFolder } from './data-folder.ts'
 import { DevSession } from './dev-session.ts'
 import { makeObserver } from './hub-observer.ts'
-import type { StartBroker } from './hub-runner.ts'
+import type { RunnerOptions, StartBroker } from './hub-runner.ts'
 import { HubRunners } from './hub-runners.ts'
 import { IdentityStore } from './identity-store.ts'
 import { createLogger, isJsonLog, type LogFormat, type LogLevel } from './logger.ts'
 import { startMetricsServer } from './metrics-server.ts'
 import { isPortFree } from './port-probe.ts'
 import { assignPorts } from './ports.ts'
+import { ProvisionedDevices } from './provisioned-devices.ts'
 import { Reporter } from './reporter.ts'
 import { watchFolders } from './watch-folders.ts'
 
@@ -82,7 +83,9 @@ async function serve(
     isJson: isJsonLog(logOptions),
     style: makeStyle(wantsColours(stdout, env)),
   })
-  const runners = makeRunners(options, surroundings, { folder, reporter })
+  // A runner asks the session for devices, and the session has the runners: one of them comes second.
+  const provision: RunnerOptions['provision'] = (key, request) => session.provision(key, request)
+  const runners = makeRunners(options, surroundings, { folder, reporter, provision })
   const session = makeSession(options, runners, { folder, reporter })
   const result = await session.start()
   if (!result.started) {
@@ -112,6 +115,11 @@ async function serve(
   return 0
 }
 
+interface Parts {
+  folder: DataFolder
+  reporter: Reporter
+}
+
 /** Not worth failing for: another program on the port only moves it. */
 async function serveMetrics({ bind, metricsPort }: DevOptions, runners: HubRunners) {
   const taken = new Set(Object.values(runners.ports()).flatMap((ports) => Object.values(ports)))
@@ -122,7 +130,7 @@ async function serveMetrics({ bind, metricsPort }: DevOptions, runners: HubRunne
 function makeRunners(
   { bind }: DevOptions,
   { startBroker }: DevSurroundings,
-  { folder, reporter }: { folder: DataFolder; reporter: Reporter },
+  { folder, reporter, provision }: Parts & Pick<RunnerOptions, 'provision'>,
 ): HubRunners {
   const file = (...parts: string[]) => shownPath(folder.file(...parts))
   return new HubRunners({
@@ -131,6 +139,7 @@ function makeRunners(
     file: folder.file,
     logger: reporter.logger,
     isPortFree,
+    provision,
     observer: makeObserver({ reporter, host: hostFor(bind), file }),
   })
 }
@@ -138,11 +147,18 @@ function makeRunners(
 function makeSession(
   { paths, bind, data }: DevOptions,
   runners: HubRunners,
-  { folder, reporter }: { folder: DataFolder; reporter: Reporter },
+  { folder, reporter }: Parts,
 ): DevSession {
   const surroundings = { now: Date.now, random: randomBytes }
   const identities = new IdentityStore(folder, surroundings, serverNames(bind))
-  return new DevSession({ paths, dataFolder: data, identities, runners, reporter })
+  return new DevSession({
+    paths,
+    dataFolder: data,
+    identities,
+    provisioned: new ProvisionedDevices(folder),
+    runners,
+    reporter,
+  })
 }
 
 const isWildcard = (bind: string) => bind === '0.0.0.0' || bind === '::'

@@ -1,25 +1,4 @@
-import type { Hub } from '../../crds/hub.ts'
-import type { LoadedManifest } from '../manifests/manifest-set.ts'
-import type { Problem } from '../manifests/problem.ts'
 import type { HubManifests } from './hub-manifests.ts'
-
-/**
- * Fields that a cluster's hub may set and that this process cannot honour yet. They are refused: a hub that
- * trusts other certificates than its manifest says is worse than none.
- */
-export function unsupportedProblems({ object, source }: LoadedManifest<Hub>): Problem[] {
-  const { autoProvisioning } = object.spec
-  const problems: Problem[] = []
-  const refuse = (field: string, expected: string, got: string) =>
-    problems.push({ file: source.file, line: source.lineOf(field), error: { field, expected, got } })
-  if (autoProvisioning.enabled)
-    refuse(
-      'spec.autoProvisioning.enabled',
-      'expected false, as hublet dev cannot provision devices yet',
-      'true',
-    )
-  return problems
-}
 
 /** What is taken and has no effect here, as sentences. */
 export function withoutEffect({ hub, routes, networks }: HubManifests): string[] {
