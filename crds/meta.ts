@@ -189,6 +189,8 @@ export const COMMON_REASONS = {
   IdMissing: 'IdMissing',
   /** The object is being deleted and waits for something that its message names. */
   Deleting: 'Deleting',
+  /** The operator has no rights in the namespace of the object. */
+  AccessDenied: 'AccessDenied',
   /** The API server or another service refused or failed; it is tried again. */
   ReconcileFailed: 'ReconcileFailed',
 } as const

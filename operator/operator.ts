@@ -32,6 +32,7 @@ import { createQueueMetrics } from './runtime/queue-metrics.ts'
 import type { InformerTimes } from './runtime/reflector.ts'
 import { keyOf, objectKey, objectPath, splitKey } from './runtime/resource.ts'
 import type { Scope } from './watch/informer-set.ts'
+import { NamespaceGate } from './watch/namespace-gate.ts'
 import { SecretReader } from './watch/secret-reader.ts'
 import { connectTriggers, type Wakers, wakeMembers } from './watch/triggers.ts'
 import { createWorld } from './watch/world.ts'
@@ -117,6 +118,7 @@ export function startOperator(options: OperatorOptions): RunningOperator {
   const tools: Tools = {
     client,
     world,
+    gate: new NamespaceGate(client, world, clock),
     secrets: new SecretReader(client, world),
     clock,
     randomBytes,

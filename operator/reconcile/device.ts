@@ -7,10 +7,9 @@ import type { Applier } from '../runtime/apply.ts'
 import { type Finding, failing } from '../runtime/conditions.ts'
 import type { Reconcile } from '../runtime/controller.ts'
 import { ensureFinalizer, isDeleting } from '../runtime/finalizer.ts'
-import { done, type Outcome, requeueAfter } from '../runtime/outcome.ts'
+import { done, type Outcome } from '../runtime/outcome.ts'
 import { writeStatus } from '../runtime/status.ts'
 import { hubKeyOf } from '../watch/indexes.ts'
-import { openNamespace } from '../watch/world.ts'
 import { fieldsOf } from './awaiting.ts'
 import type { CertificatePart } from './certificate-part.ts'
 import type { CertificateFields } from './computed-statuses.ts'
@@ -19,7 +18,8 @@ import type { DeviceScope } from './device-part.ts'
 import { devicePassword } from './device-password.ts'
 import { asProblem, deviceFindings } from './device-status.ts'
 import { inForce, trustInForce } from './device-trust.ts'
-import { next, OPENING_RETRY_MS } from './hub.ts'
+import { enter } from './entrance.ts'
+import { next } from './hub.ts'
 import { deviceFacts, factsText } from './hub-facts.ts'
 import { finalizeMember } from './member-deletion.ts'
 import { memberKey } from './published.ts'
@@ -41,7 +41,9 @@ export function deviceReconcile(tools: Tools): Reconcile {
       tools.computed.forget(key)
       return done()
     }
-    if (!openNamespace(tools.world, device.metadata.namespace ?? '')) return requeueAfter(OPENING_RETRY_MS)
+    const entering = { resource: DEVICES, object: device, fieldManager: FIELD_MANAGERS.device }
+    const closed = await enter(tools, { ...entering, signal: context.signal })
+    if (closed !== undefined) return closed
     const member = { kind: 'Device', resource: DEVICES, object: device } as const
     if (isDeleting(device)) return await finalizeMember(tools, applier, member, context)
     const { client } = tools

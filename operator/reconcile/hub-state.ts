@@ -12,9 +12,9 @@ import { isDeleting } from '../runtime/finalizer.ts'
 import { done, type Outcome, requeueAfter } from '../runtime/outcome.ts'
 import type { ObjectKey } from '../runtime/resource.ts'
 import { HUB_INDEX } from '../watch/indexes.ts'
-import { openNamespace } from '../watch/world.ts'
+import { DENIED_MS } from '../watch/namespace-gate.ts'
 import { inForce, trustInForce } from './device-trust.ts'
-import { OPENING_RETRY_MS } from './hub.ts'
+import { OPENING_RETRY_MS } from './entrance.ts'
 import { holders } from './hub-deletion.ts'
 import { factsText, gatherFacts } from './hub-facts.ts'
 import { memberKey, type PublishedHub, type PublishedMember } from './published.ts'
@@ -47,7 +47,10 @@ export function hubStateReconcile(tools: Tools, wake: HubStateWakers): Reconcile
   return async (key, context) => {
     const hub = tools.world.hubs.get(key)
     if (hub === undefined) return done()
-    if (!openNamespace(tools.world, hub.metadata.namespace ?? '')) return requeueAfter(OPENING_RETRY_MS)
+    const { namespace = '' } = hub.metadata
+    // The hub's own reconcile tells when there are no rights.
+    const answer = await tools.gate.open(namespace, context.signal)
+    if (answer !== 'open') return requeueAfter(answer === 'denied' ? DENIED_MS : OPENING_RETRY_MS)
     const started = tools.clock.monotonic()
     try {
       const published = await publish(hub, key, tools, context.signal)

@@ -14,9 +14,9 @@ import { done, type Outcome, requeueAfter, Stalled } from '../runtime/outcome.ts
 import { keyOf, objectKey } from '../runtime/resource.ts'
 import { writeStatus } from '../runtime/status.ts'
 import { HUB_INDEX } from '../watch/indexes.ts'
-import { openNamespace } from '../watch/world.ts'
 import { fieldsOf, isNewsWhileWaiting } from './awaiting.ts'
 import { deviceAuthority } from './device-trust.ts'
+import { enter } from './entrance.ts'
 import { finalizeHub, holders } from './hub-deletion.ts'
 import { asKept, earliest, type HubPart, type HubScope } from './hub-part.ts'
 import { hubFields, hubFindings, unsupported } from './hub-status.ts'
@@ -27,8 +27,6 @@ import { createApplier, FIELD_MANAGERS, FINALIZER, type Problem, refusals, type 
 
 /** A stranger's object of our name has no owner to wake when it goes, so it is looked at from time to time. */
 export const NAME_TAKEN_RETRY_MS = 60_000
-/** Copies of a namespace that was just opened are filled within moments. */
-export const OPENING_RETRY_MS = 200
 
 /** What a run puts together on its way to the status. */
 interface HubRun extends HubScope {
@@ -44,7 +42,9 @@ export function hubReconcile(tools: Tools): Reconcile {
       tools.published.forget(key)
       return done()
     }
-    if (!openNamespace(tools.world, hub.metadata.namespace ?? '')) return requeueAfter(OPENING_RETRY_MS)
+    const entering = { resource: HUBS, object: hub, fieldManager: FIELD_MANAGERS.hub }
+    const closed = await enter(tools, { ...entering, signal: context.signal })
+    if (closed !== undefined) return closed
     const heldBy = isDeleting(hub) ? holders(hub, tools.world) : undefined
     if (heldBy !== undefined && heldBy.length === 0) return await finalizeHub(tools, applier, hub, context)
     const { client } = tools

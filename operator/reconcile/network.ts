@@ -14,9 +14,9 @@ import { done, type Outcome, requeueAfter } from '../runtime/outcome.ts'
 import { objectKey } from '../runtime/resource.ts'
 import { writeStatus } from '../runtime/status.ts'
 import { secretText } from '../watch/secret-reader.ts'
-import { openNamespace } from '../watch/world.ts'
 import { fieldsOf, isNewsWhileWaiting } from './awaiting.ts'
-import { next, OPENING_RETRY_MS } from './hub.ts'
+import { enter } from './entrance.ts'
+import { next } from './hub.ts'
 import { asKept } from './hub-part.ts'
 import { endpoints } from './hub-status.ts'
 import { finalizeMember } from './member-deletion.ts'
@@ -51,7 +51,9 @@ export function networkReconcile(tools: Tools): Reconcile {
   return async (key, context) => {
     const network = tools.world.networks.get(key)
     if (network === undefined) return done()
-    if (!openNamespace(tools.world, network.metadata.namespace ?? '')) return requeueAfter(OPENING_RETRY_MS)
+    const entering = { resource: NETWORKS, object: network, fieldManager: FIELD_MANAGERS.network }
+    const closed = await enter(tools, { ...entering, signal: context.signal })
+    if (closed !== undefined) return closed
     const member = { kind: 'Network', resource: NETWORKS, object: network } as const
     if (isDeleting(network)) return await finalizeMember(tools, applier, member, context)
     const { client } = tools

@@ -5,11 +5,11 @@ import { ROUTES, type Route } from '../api/resources.ts'
 import { type Finding, failing, progressing } from '../runtime/conditions.ts'
 import type { Reconcile } from '../runtime/controller.ts'
 import { ensureFinalizer, isDeleting } from '../runtime/finalizer.ts'
-import { done, requeueAfter } from '../runtime/outcome.ts'
+import { done } from '../runtime/outcome.ts'
 import { writeStatus } from '../runtime/status.ts'
-import { openNamespace } from '../watch/world.ts'
 import { fieldsOf } from './awaiting.ts'
-import { next, OPENING_RETRY_MS } from './hub.ts'
+import { enter } from './entrance.ts'
+import { next } from './hub.ts'
 import { finalizeMember } from './member-deletion.ts'
 import { hubNotFound, hubOf, isPublished, memberFindings } from './member-status.ts'
 import { routeValues } from './routes-part.ts'
@@ -20,7 +20,9 @@ export function routeReconcile(tools: Tools): Reconcile {
   return async (key, context) => {
     const route = tools.world.routes.get(key)
     if (route === undefined) return done()
-    if (!openNamespace(tools.world, route.metadata.namespace ?? '')) return requeueAfter(OPENING_RETRY_MS)
+    const entering = { resource: ROUTES, object: route, fieldManager: FIELD_MANAGERS.route }
+    const closed = await enter(tools, { ...entering, signal: context.signal })
+    if (closed !== undefined) return closed
     const member = { kind: 'Route', resource: ROUTES, object: route } as const
     if (isDeleting(route)) return await finalizeMember(tools, applier, member, context)
     const { client } = tools

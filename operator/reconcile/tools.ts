@@ -6,6 +6,7 @@ import { Applier, type ApplyResult } from '../runtime/apply.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { EventSink } from '../runtime/events.ts'
 import type { ObjectKey } from '../runtime/resource.ts'
+import type { NamespaceGate } from '../watch/namespace-gate.ts'
 import type { SecretReader } from '../watch/secret-reader.ts'
 import type { World } from '../watch/world.ts'
 import type { ComputedStatuses } from './computed-statuses.ts'
@@ -16,6 +17,7 @@ export interface Tools {
   /** Guarded: no write leaves it without the lease. */
   client: ApiClient
   world: World
+  gate: NamespaceGate
   secrets: SecretReader
   clock: Clock
   /** `n` bytes nobody can guess. */

@@ -54,6 +54,8 @@ export interface WorldOptions {
 }
 
 export interface World {
+  /** Whether what we make is watched wherever our kinds are. */
+  isEverythingWatched: boolean
   hubs: InformerSet<Hub>
   devices: InformerSet<Device>
   networks: InformerSet<Network>
@@ -109,6 +111,7 @@ export function createWorld(options: WorldOptions): World {
     owned.get(plural) as unknown as InformerSet<T>
   const sets = [hubs, devices, networks, routes, otherSecrets, ...owned.values()]
   return {
+    isEverythingWatched: ownedScope !== 'on-demand',
     hubs,
     devices,
     networks,
@@ -122,13 +125,6 @@ export function createWorld(options: WorldOptions): World {
     owned,
     all: sets as unknown as InformerSet<KubeObject>[],
   }
-}
-
-/** Begins to watch what we make in a namespace, where that is done on demand. True: all copies are complete. */
-export function openNamespace({ owned, otherSecrets }: World, namespace: string): boolean {
-  // Every one is asked, also after the first that is not complete.
-  const answers = [...owned.values(), otherSecrets].map((set) => set.watch(namespace))
-  return answers.every((isComplete) => isComplete)
 }
 
 function informerSet<T extends KubeObject>(
