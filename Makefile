@@ -39,12 +39,14 @@ types: $(INSTALLED) ## type-check everything
 	@tsc
 
 .PHONY: generate
-generate: $(INSTALLED) ## write the CRDs and the field tables from crds/
+generate: $(INSTALLED) ## write the CRDs, the field tables and the rights of the operator
 	@node crds/generate.ts
+	@node operator/generate.ts
 
 .PHONY: verify
-verify: $(INSTALLED) ## fail when a generated file is not what crds/ says
+verify: $(INSTALLED) ## fail when a generated file is not what its source says
 	@node crds/generate.ts --check
+	@node operator/generate.ts --check
 
 .PHONY: test-tools
 test-tools:
