@@ -23,9 +23,25 @@ export interface CertificateOptions {
   subjectAltName?: string
   extendedKeyUsage?: 'clientAuth' | 'serverAuth'
   /** Default P-256. */
-  keyType?: 'P-256' | 'RSA-2048'
+  keyType?: KeyType
+  /** Of an authority: how many authorities may stand below it. */
+  pathLength?: number
+  /** Of an authority: `permitted;dirName:…` and the like, as OpenSSL writes them. */
+  nameConstraints?: string
+  /** Extra bytes in a private extension: makes a certificate as large as wanted. */
+  paddingBytes?: number
   notBefore?: Date
   notAfter?: Date
+}
+
+export type KeyType = 'P-256' | 'P-384' | 'RSA-2048' | 'RSA-4096' | 'Ed25519'
+
+const KEY_ARGUMENTS: Readonly<Record<KeyType, readonly string[]>> = {
+  'P-256': ['-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-256'],
+  'P-384': ['-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-384'],
+  'RSA-2048': ['-algorithm', 'RSA', '-pkeyopt', 'rsa_keygen_bits:2048'],
+  'RSA-4096': ['-algorithm', 'RSA', '-pkeyopt', 'rsa_keygen_bits:4096'],
+  Ed25519: ['-algorithm', 'ED25519'],
 }
 
 const HOUR_MS = 3_600_000
@@ -49,14 +65,7 @@ export async function makeCertificate(options: CertificateOptions): Promise<Made
   const file = (name: string) => join(dir, name)
   const { commonName, issuer, keyType = 'P-256' } = options
 
-  await openssl([
-    'genpkey',
-    ...(keyType === 'P-256'
-      ? ['-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-256']
-      : ['-algorithm', 'RSA', '-pkeyopt', 'rsa_keygen_bits:2048']),
-    '-out',
-    file('key.pem'),
-  ])
+  await openssl(['genpkey', ...KEY_ARGUMENTS[keyType], '-out', file('key.pem')])
   writeFileSync(file('config'), configText(dir, options))
   writeFileSync(file('index.txt'), '')
   const subject = commonName === '' ? '/O=hublet tests' : `/CN=${commonName.replaceAll('/', '\\/')}`
@@ -99,7 +108,15 @@ async function readCertificate(certPath: string, keyPath: string): Promise<MadeC
 const asn1Time = (date: Date) => `${date.toISOString().replace(/[-:T]/g, '').slice(0, 14)}Z`
 
 function configText(dir: string, options: CertificateOptions): string {
-  const { authority = false, extendedKeyUsage, subjectAltName } = options
+  const {
+    authority = false,
+    extendedKeyUsage,
+    subjectAltName,
+    pathLength,
+    nameConstraints,
+    paddingBytes,
+  } = options
+  const constraint = pathLength === undefined ? '' : `, pathlen:${pathLength}`
   return `
 [ca]
 default_ca = made
@@ -107,7 +124,7 @@ default_ca = made
 database = ${join(dir, 'index.txt')}
 new_certs_dir = ${dir}
 rand_serial = yes
-default_md = sha256
+default_md = default
 policy = any
 x509_extensions = extensions
 unique_subject = no
@@ -119,12 +136,14 @@ distinguished_name = subject
 string_mask = utf8only
 [subject]
 [extensions]
-basicConstraints = critical, CA:${authority ? 'TRUE' : 'FALSE'}
+basicConstraints = critical, CA:${authority ? 'TRUE' : 'FALSE'}${constraint}
 keyUsage = ${authority ? 'keyCertSign, cRLSign' : 'digitalSignature'}
 subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid
 ${extendedKeyUsage === undefined ? '' : `extendedKeyUsage = ${extendedKeyUsage}`}
 ${subjectAltName === undefined ? '' : `subjectAltName = ${subjectAltName}`}
+${nameConstraints === undefined ? '' : `nameConstraints = critical, ${nameConstraints}\n`}
+${paddingBytes === undefined ? '' : `1.3.6.1.4.1.32473.1 = ASN1:FORMAT:UTF8,UTF8String:${'x'.repeat(paddingBytes)}`}
 `
 }
 
