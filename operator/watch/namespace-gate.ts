@@ -14,7 +14,7 @@ export type GateAnswer =
   | 'denied'
 
 /** How long a refusal is believed: rights are given by a person, who watches. */
-export const DENIED_MS = 15_000
+export const DENIED_MS = 5_000
 
 export class NamespaceGate {
   readonly #client: ApiClient
