@@ -4,6 +4,7 @@ import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
 import { SECRETS, type Secret } from './api/resources.ts'
 import type { BuildSettings } from './build/object.ts'
+import { RecordMemo } from './compile/record-memo.ts'
 import { ComputedStatuses } from './reconcile/computed-statuses.ts'
 import { deviceReconcile } from './reconcile/device.ts'
 import { hubReconcile } from './reconcile/hub.ts'
@@ -126,6 +127,7 @@ export function startOperator(options: OperatorOptions): RunningOperator {
     publisher,
     published: new PublishedHubs(),
     computed: new ComputedStatuses(),
+    records: new RecordMemo(),
     wakeState: (hub) => wake.hubState(hub),
     settings: options.settings,
     ...defaultRedis(options, client, clock),

@@ -23,6 +23,8 @@ export interface HubStateInput {
   networks: readonly Network[]
   routes: readonly Route[]
   facts: HubFacts
+  /** Stands in for `deviceRecord`, as one that remembers (`RecordMemo`). */
+  recordOf?: typeof deviceRecord
 }
 
 export interface CompiledHubState {
@@ -61,7 +63,7 @@ interface Compiled<Record> {
 }
 
 function compileDevices(
-  { hub, devices, facts }: HubStateInput,
+  { hub, devices, facts, recordOf = deviceRecord }: HubStateInput,
   hubUid: string,
 ): Compiled<HubState['devices'][number]> {
   const diagnostics: Diagnostic[] = []
@@ -72,7 +74,7 @@ function compileDevices(
       diagnostics.push(withoutUid('Device', device))
       continue
     }
-    const { record, remarks } = deviceRecord({
+    const { record, remarks } = recordOf({
       device,
       id,
       hub: { object: hub, uid: hubUid },

@@ -24,7 +24,7 @@ export function selectDevices(
   const records: DeviceRecord[] = []
   const rejected: Rejection[] = []
   const owners = new Map<string, string>()
-  for (const { device, record } of candidates.toSorted((a, b) => byAge(a.device, b.device))) {
+  for (const { device, record } of byAge(candidates)) {
     const fault = duplicate(record, owners) ?? overLimit(records.length, limit)
     if (fault !== undefined) {
       rejected.push({ device, ...fault })
@@ -36,11 +36,18 @@ export function selectDevices(
   return { records, rejected }
 }
 
-/** Oldest first; what has no time of creation is the newest; the name decides within a second. */
-export function byAge(a: Pick<Device, 'metadata'>, b: Pick<Device, 'metadata'>): number {
-  const [createdA, createdB] = [createdAt(a), createdAt(b)]
-  if (createdA !== createdB) return createdA < createdB ? -1 : 1
-  return a.metadata.name < b.metadata.name ? -1 : 1
+/**
+ * Oldest first; what has no time of creation is the newest; the name decides within a second. Each time is read
+ * once, not at every comparison.
+ */
+function byAge(candidates: readonly Candidate[]): Candidate[] {
+  return candidates
+    .map((candidate) => ({ candidate, created: createdAt(candidate.device) }))
+    .sort((a, b) => {
+      if (a.created !== b.created) return a.created < b.created ? -1 : 1
+      return a.candidate.device.metadata.name < b.candidate.device.metadata.name ? -1 : 1
+    })
+    .map(({ candidate }) => candidate)
 }
 
 function createdAt({ metadata }: Pick<Device, 'metadata'>): number {

@@ -59,11 +59,25 @@ export async function createCa(request: CaRequest): Promise<CertificateWithKey> 
   }
 }
 
+/** Reading a CA takes longer than signing with it, and thousands of certificates are signed by one. */
+const opened = new WeakMap<CertificateWithKey, SigningCa & { endsAt: number }>()
+
 /**
- * Reads a CA and makes sure it can sign at `now`: key and certificate belong together, it is a CA, not expired.
+ * Reads a CA and makes sure it can sign at `now`: key and certificate belong together, it is a CA, not expired. What
+ * was read is remembered with the object, which must not be changed.
  * @throws PkiError naming `ca.certificatePem` or `ca.privateKeyPem`.
  */
 export function openCa(ca: CertificateWithKey, now: number): SigningCa {
+  const known = opened.get(ca) ?? readCa(ca)
+  if (known.endsAt <= now) {
+    const got = `one that ended ${new Date(known.endsAt).toISOString()}`
+    throw new PkiError('CA_EXPIRED', 'ca.certificatePem', { expected: 'a CA that has not expired', got })
+  }
+  opened.set(ca, known)
+  return known
+}
+
+function readCa(ca: CertificateWithKey): SigningCa & { endsAt: number } {
   const parsed = readCertificate(ca.certificatePem, 'ca.certificatePem')
   const key = readPrivateKey(ca.privateKeyPem, 'ca.privateKeyPem')
   if (!parsed.checkPrivateKey(key)) {
@@ -72,11 +86,6 @@ export function openCa(ca: CertificateWithKey, now: number): SigningCa {
   }
   if (!parsed.ca)
     throw new PkiError('NOT_A_CA', 'ca.certificatePem', { expected: 'a CA certificate', got: 'another kind' })
-  const notAfter = timeOf(parsed.validTo)
-  if (notAfter <= now) {
-    const got = `one that ended ${new Date(notAfter).toISOString()}`
-    throw new PkiError('CA_EXPIRED', 'ca.certificatePem', { expected: 'a CA that has not expired', got })
-  }
   const certificate = new X509Certificate(new Uint8Array(parsed.raw))
-  return { certificate, ...toSigningKey(key, 'ca.privateKeyPem') }
+  return { certificate, ...toSigningKey(key, 'ca.privateKeyPem'), endsAt: timeOf(parsed.validTo) }
 }

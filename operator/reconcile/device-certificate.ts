@@ -30,7 +30,7 @@ import type { DeviceScope } from './device-part.ts'
 import { providedCertificate } from './device-provided-certificate.ts'
 import { asKept } from './hub-part.ts'
 import { findOwnedSecret, knownOwnedSecret } from './owned-secret.ts'
-import { isFromCa, pairOf } from './pairs.ts'
+import { isFromCa, noteIssued, pairOf } from './pairs.ts'
 import { type Problem, ROTATE_ANNOTATION, stalledBy, waitsFor } from './tools.ts'
 
 /** The annotation of a certificate Secret with the rotation that it was made by. */
@@ -167,7 +167,9 @@ async function issue(wish: CertificateWish, ca: Pair, { tools, now }: DeviceScop
   const { commonName, keyAlgorithm, duration } = wish
   const serial = newSerial(tools.randomBytes)
   const made = await issueDeviceCertificate({ ca, commonName, keyAlgorithm, duration, now, serial })
-  return readPair(made, 'device certificate')
+  const pair = readPair(made, 'device certificate')
+  noteIssued(pair, ca)
+  return pair
 }
 
 /** Only of replacements: a first certificate is what everybody expects, and a fleet has thousands of them. */

@@ -7,8 +7,8 @@ import { deviceCaSecret, deviceTrustSecret } from '../build/credentials.ts'
 import { hubDeviceCaSecret, hubDeviceTrustSecret } from '../compile/names.ts'
 import { openCa } from '../pki/certificate-authority.ts'
 import { facts, readCertificate } from '../pki/facts.ts'
-import { isIssuedBy } from '../pki/pair.ts'
 import { PkiError } from '../pki/pki-error.ts'
+import { openProvidedCa } from '../pki/provided-ca.ts'
 import { objectKey } from '../runtime/resource.ts'
 import { secretText } from '../watch/secret-reader.ts'
 import { emptyPart, failedPart, type HubPart, type HubScope } from './hub-part.ts'
@@ -129,53 +129,21 @@ async function authorityOfSecret({ tools, hub, now, signal }: HubScope, name: st
 
 /** A CA without its key has to be shown to be the user's: by a certificate that only its owner can have made. */
 function authorityOfSpec({ hub, now }: HubScope, provided: NonNullable<DeviceCA['provided']>): Authority {
-  const field = 'spec.deviceCA.provided'
+  const { uid = '', name, namespace } = hub.metadata
   try {
-    const chain = certificatesIn(provided.certificate)
-    for (const pem of chain) checkCa(pem, `${field}.certificate`, now)
-    const [ca = provided.certificate] = chain
-    checkCa(ca, `${field}.certificate`, now)
-    const problem = challengeProblem(hub, provided.challengeCertificate, chain)
-    if (problem !== undefined) return { problem }
-    const kept: DeviceCA = { provided: { certificate: '', challengeCertificate: '' } }
+    const names = [uid, `${name}.${namespace}`]
+    const chain = openProvidedCa(provided, { field: 'spec.deviceCA.provided', names, now })
     return {
       part: { ...emptyPart(), dueAt: Math.min(...chain.map((pem) => facts(pem).notAfter)) },
       caPem: chain.join(''),
-      kept,
+      kept: { provided: { certificate: '', challengeCertificate: '' } },
     }
   } catch (error) {
     if (!(error instanceof PkiError)) throw error
-    return { problem: stalledBy(HUB_REASONS.DeviceCAInvalid, error.message) }
+    const isChallenge = error.field.endsWith('challengeCertificate')
+    const reason = isChallenge ? HUB_REASONS.ChallengeFailed : HUB_REASONS.DeviceCAInvalid
+    return { problem: stalledBy(reason, error.message) }
   }
-}
-
-function checkCa(pem: string, field: string, now: number): void {
-  const certificate = readCertificate(pem, field)
-  if (!certificate.ca)
-    throw new PkiError('NOT_A_CA', field, { expected: 'CA certificates', got: 'one of another kind' })
-  if (certificate.validToDate.getTime() <= now) {
-    const got = `one that ended ${certificate.validToDate.toISOString()}`
-    throw new PkiError('CA_EXPIRED', field, { expected: 'a CA that has not expired', got })
-  }
-}
-
-/** Design §8.21: the common name is the uid of the hub, or `<hub>.<namespace>`. */
-function challengeProblem(hub: Hub, pem: string, chain: readonly string[]) {
-  const field = 'spec.deviceCA.provided.challengeCertificate'
-  const { uid, name, namespace } = hub.metadata
-  const failed = (message: string) => stalledBy(HUB_REASONS.ChallengeFailed, `${field}: ${message}`)
-  let commonName: string
-  try {
-    commonName = facts(pem, field).commonName
-  } catch (error) {
-    if (!(error instanceof PkiError)) throw error
-    return stalledBy(HUB_REASONS.ChallengeFailed, error.message)
-  }
-  if (!chain.some((ca) => isIssuedBy(pem, ca))) return failed('expected one that the CA signed, got another')
-  const names = [uid, `${name}.${namespace}`]
-  if (!names.includes(commonName))
-    return failed(`expected the common name ${names.join(' or ')}, got ${JSON.stringify(commonName)}`)
-  return undefined
 }
 
 /** The status tells what is in force, so it stays when the new one is no good. */

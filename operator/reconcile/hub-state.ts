@@ -112,7 +112,8 @@ async function publish(
   if (target.found === undefined) return undefined
   const members = membersOf(key, tools)
   const facts = await gatherFacts(members, trust, tools, signal)
-  const input = { hub: asRun(inForce(hub, trust), tools), ...members, facts }
+  const { recordOf } = tools.records
+  const input = { hub: asRun(inForce(hub, trust), tools), ...members, facts, recordOf }
   const { state, diagnostics } = compileHubState(input)
   const { changes } = await tools.publisher.publish(target.found, state)
   const published: PublishedHub = {
@@ -181,6 +182,8 @@ function lookAgain({ clock }: Tools, { devices, now }: HubFacts): Outcome {
 }
 
 const QUIET_MS = 20
+/** Runs take no more than a fifth of the time, however much there is to publish. */
+const REST = 4
 const LONGEST_MS = 2_000
 /** Hubs whose last run is remembered; one that is forgotten runs once too early. */
 const MAX_HUBS = 10_000
@@ -199,10 +202,10 @@ export class HubStatePacer {
     this.#clock = clock
   }
 
-  /** Asks for a run of the hub, not before it has rested as long as the last one took. */
+  /** Asks for a run of the hub, not before it has rested for some times what the last one took. */
   request(hub: ObjectKey): void {
     const last = this.#took.get(hub)
-    const rested = last === undefined ? 0 : last.endedAt + Math.min(2 * last.ms, LONGEST_MS)
+    const rested = last === undefined ? 0 : last.endedAt + Math.min(REST * last.ms, LONGEST_MS)
     this.#controller.enqueueAfter(hub, Math.max(QUIET_MS, rested - this.#clock.monotonic()))
   }
 

@@ -133,7 +133,7 @@ describe('the device CA', () => {
     await edit(provided(await challenge(`home.${stage.space.name}`, await makeCa('ECDSA-P256'))))
     await vi.waitFor(async () => {
       const { message: text } = await condition({ type: 'Stalled', reason: 'ChallengeFailed' })
-      expect(text).toContain('expected one that the CA signed')
+      expect(text).toContain('expected a certificate that the CA signed')
     }, waiting)
     await edit(provided(await challenge(`home.${stage.space.name}`)))
     await ready()

@@ -3,19 +3,39 @@
 import type { Secret } from '../api/resources.ts'
 import { isIssuedBy, type Pair, readPair } from '../pki/pair.ts'
 import { PkiError } from '../pki/pki-error.ts'
+import { BoundedMap } from '../runtime/bounded-map.ts'
 import { secretText } from '../watch/secret-reader.ts'
 
-/** By the object of the copy, which is another one after every change. */
-const pairs = new WeakMap<Secret, Pair | 'unreadable'>()
-const issuers = new WeakMap<Secret, string>()
+interface Known {
+  /** Base64, as in the Secret. */
+  key: string
+  pair: Pair | 'unreadable'
+  /** Fingerprint of the CA that was seen to have signed it. */
+  issuer?: string
+}
+
+/** More than a hub of the largest size that was measured; beyond it certificates are read again. */
+const MAX_KNOWN = 20_000
+/** By the certificate as it stands in the Secret: the Secret itself is another object after each list and write. */
+const known = new BoundedMap<string, Known>(MAX_KNOWN)
 
 /** The pair of a Secret of ours; 'unreadable': somebody edited it. */
-export function pairOf(secret: Secret): Pair | 'unreadable' {
-  const known = pairs.get(secret)
-  if (known !== undefined) return known
-  const pair = read(secret)
-  pairs.set(secret, pair)
-  return pair
+export const pairOf = (secret: Secret): Pair | 'unreadable' => knownOf(secret).pair
+
+function knownOf(secret: Secret): Known {
+  const { 'tls.crt': certificate = '', 'tls.key': key = '' } = secret.data ?? {}
+  const found = known.get(certificate)
+  if (found?.key === key) return found
+  const made = { key, pair: read(secret) }
+  known.set(certificate, made)
+  return made
+}
+
+/** Takes note of a pair that was issued just now, so that it is not read back from its Secret. */
+export function noteIssued(pair: Pair, ca: Pair): void {
+  const base64 = (pem: string) => Buffer.from(pem).toString('base64')
+  const issuer = ca.facts.fingerprint
+  known.set(base64(pair.certificatePem), { key: base64(pair.privateKeyPem), pair, issuer })
 }
 
 function read(secret: Secret): Pair | 'unreadable' {
@@ -31,9 +51,10 @@ function read(secret: Secret): Pair | 'unreadable' {
 
 /** Whether the certificate in the Secret was signed by that CA. */
 export function isFromCa(secret: Secret, pair: Pair, ca: Pair): boolean {
-  if (issuers.get(secret) === ca.facts.fingerprint) return true
+  const found = knownOf(secret)
+  if (found.issuer === ca.facts.fingerprint) return true
   if (!isIssuedBy(pair.certificatePem, ca.certificatePem)) return false
-  issuers.set(secret, ca.facts.fingerprint)
+  found.issuer = ca.facts.fingerprint
   return true
 }
 

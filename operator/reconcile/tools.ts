@@ -1,6 +1,7 @@
 /** What every reconciler works with. */
 import type { Secret } from '../api/resources.ts'
 import type { BuildSettings } from '../build/object.ts'
+import type { RecordMemo } from '../compile/record-memo.ts'
 import type { ApiClient } from '../runtime/api-client.ts'
 import { Applier, type ApplyResult } from '../runtime/apply.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -26,6 +27,7 @@ export interface Tools {
   publisher: HubStatePublisher
   published: PublishedHubs
   computed: ComputedStatuses
+  records: RecordMemo
   /** Asks for the state of a hub to be published. */
   wakeState: (hub: ObjectKey) => void
   settings: BuildSettings

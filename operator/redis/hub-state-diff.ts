@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import type { HubChange } from '../../contract/hub-change.ts'
-import type { HubState } from '../../contract/hub-state.ts'
+import type { DeviceRecord, HubState } from '../../contract/hub-state.ts'
 import { encodeDevice, encodeHub, encodeNetworks, encodeRoutes } from '../../contract/hub-state-codec.ts'
 
 export const PARTS = ['hub', 'networks', 'routes'] as const
@@ -45,8 +45,19 @@ export function encodeState(state: HubState): EncodedState {
       networks: encoded(encodeNetworks(state.networks)),
       routes: encoded(encodeRoutes(state.routes)),
     },
-    devices: new Map(state.devices.map((device) => [device.id, encoded(encodeDevice(device))])),
+    devices: new Map(state.devices.map((device) => [device.id, encodedDevice(device)])),
   }
+}
+
+/** Compile gives the same object for a device that has not changed. */
+const encodedDevices = new WeakMap<DeviceRecord, Encoded>()
+
+function encodedDevice(device: DeviceRecord): Encoded {
+  const known = encodedDevices.get(device)
+  if (known !== undefined) return known
+  const made = encoded(encodeDevice(device))
+  encodedDevices.set(device, made)
+  return made
 }
 
 /** Of the whole text: records that differ in one letter have to differ here. */
