@@ -6,8 +6,10 @@ set -euo pipefail
 
 # Debian keeps the mosquitto broker in sbin, which a plain user's PATH leaves out.
 PATH="$PATH:/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin"
+# ... and the servers of PostgreSQL in a folder for each version.
+for folder in /usr/lib/postgresql/*/bin; do PATH="$PATH:$folder"; done
 
-readonly TOOLS=(mosquitto_pub mosquitto_sub mosquitto redis-server openssl curl stdbuf)
+readonly TOOLS=(mosquitto_pub mosquitto_sub mosquitto redis-server postgres mariadbd openssl curl stdbuf)
 readonly POLICY=/usr/sbin/policy-rc.d
 
 missing_tools() {
@@ -24,6 +26,10 @@ package_of() {
     *:mosquitto*) echo mosquitto ;;
     apt:redis-server) echo redis-server ;;
     *:redis-server) echo redis ;;
+    apt:postgres | brew:postgres | apk:postgres) echo postgresql ;;
+    *:postgres) echo postgresql-server ;;
+    apt:mariadbd | dnf:mariadbd) echo mariadb-server ;;
+    *:mariadbd) echo mariadb ;;
     *:stdbuf) echo coreutils ;;
     *) echo "$2" ;;
   esac
@@ -75,7 +81,28 @@ keep_service_off() {
   fi
 }
 
+readonly S3_SERVER=github.com/versity/versitygw/cmd/versitygw@v1.8.0
+TOOLS_CACHE="$(cd "$(dirname "$0")/.." && pwd)/.cache/tools"
+readonly TOOLS_CACHE
+
+# In no distribution, so it is built once, which takes a minute.
+ensure_s3_server() {
+  if command -v versitygw >/dev/null || [ -x "$TOOLS_CACHE/versitygw" ]; then return 0; fi
+  if ! command -v go >/dev/null; then
+    echo 'hublet: the tests need an S3 server, versitygw, which is missing here: put it into PATH, or install Go' >&2
+    echo "(1.25 or later) and run this again: it is then built by  go install $S3_SERVER" >&2
+    return 1
+  fi
+  echo 'hublet: building versitygw, the S3 server of the tests (about a minute)'
+  GOBIN="$TOOLS_CACHE" go install "$S3_SERVER"
+}
+
 main() {
+  ensure_packages
+  ensure_s3_server
+}
+
+ensure_packages() {
   local missing packages
   # Word splitting is wanted: no name has a space, and the bash of macOS has no mapfile.
   # shellcheck disable=SC2207
@@ -94,6 +121,8 @@ main() {
   fi
   case " ${packages[*]} " in *' mosquitto '*) keep_service_off mosquitto ;; esac
   case " ${packages[*]} " in *' redis-server '*) keep_service_off redis-server ;; esac
+  case " ${packages[*]} " in *' postgresql '*) keep_service_off postgresql ;; esac
+  case " ${packages[*]} " in *' mariadb-server '*) keep_service_off mariadb ;; esac
 
   # shellcheck disable=SC2207
   missing=($(missing_tools))

@@ -1,0 +1,92 @@
+/**
+ * Where routes may connect to. The check is on the address that is connected to, after name resolution, so no
+ * name and no redirect leads round it, and an answer that changes (DNS rebinding) gains nothing.
+ */
+import { type LookupAddress, lookup as resolve } from 'node:dns'
+import { isIP, type LookupFunction, Socket, type SocketConnectOpts } from 'node:net'
+import { addressKind, addressSet, isAmong } from './address.ts'
+
+export interface EgressPolicy {
+  /** In `hublet dev` only: in a pod, loopback is the broker's own ports. */
+  allowLoopback: boolean
+  /** Private ranges, where cluster Services live. */
+  allowPrivate: boolean
+  /** Addresses and ranges that are never allowed, such as that of the API server. */
+  denied: readonly string[]
+}
+
+export class DestinationForbidden extends Error {
+  readonly code = 'DESTINATION_FORBIDDEN'
+}
+
+export interface Egress {
+  /** Why an IP address must not be connected to; undefined: it may. */
+  fault(address: string): string | undefined
+  /** `dns.lookup` that gives allowed addresses only; fails with `DestinationForbidden` when there is none. */
+  lookup: LookupFunction
+  /** Throws `DestinationForbidden` for a forbidden literal address: those are never looked up. */
+  checkHost(host: string): void
+}
+
+export function createEgress({ allowLoopback, allowPrivate, denied }: EgressPolicy): Egress {
+  const deniedSet = addressSet(denied)
+  const fault = (address: string): string | undefined => {
+    if (isAmong(address, deniedSet)) return 'is denied to routes'
+    const kind = addressKind(address)
+    if (kind === 'Forbidden') return 'is link-local, multicast or a metadata service'
+    if (kind === 'Loopback' && !allowLoopback) return 'is on this machine'
+    if (kind === 'Private' && !allowPrivate) return 'is in a private range'
+    return undefined
+  }
+  return {
+    fault,
+    checkHost(host) {
+      const address = host.replace(/^\[(.*)\]$/, '$1')
+      const found = isIP(address) === 0 ? undefined : fault(address)
+      if (found !== undefined) throw new DestinationForbidden(`the address ${address} ${found}`)
+    },
+    lookup: guardedLookup(fault),
+  }
+}
+
+function guardedLookup(fault: (address: string) => string | undefined): LookupFunction {
+  return (hostname, options, callback) => {
+    resolve(hostname, { ...options, all: true }, (error, found: LookupAddress[]) => {
+      if (error !== null) return callback(error, '', 0)
+      const allowed = found.filter(({ address }) => fault(address) === undefined)
+      const [first] = allowed
+      if (first === undefined) {
+        const reason = found.map(({ address }) => fault(address)).find((text) => text !== undefined)
+        return callback(new DestinationForbidden(`the address of ${hostname} ${reason}`), '', 0)
+      }
+      if (options.all === true) return callback(null, allowed)
+      callback(null, first.address, first.family)
+    })
+  }
+}
+
+/** A socket for clients that call `connect(port, host)` themselves: it connects to allowed addresses only. */
+export class GuardedSocket extends Socket {
+  readonly #egress: Egress
+
+  constructor(egress: Egress) {
+    super()
+    this.#egress = egress
+  }
+
+  override connect(...args: unknown[]): this {
+    const [port, host] = args
+    if (typeof port !== 'number' || typeof host !== 'string') {
+      // net normalizes its own calls to an array before it comes back here.
+      return Reflect.apply(super.connect, this, args) as this
+    }
+    try {
+      this.#egress.checkHost(host)
+    } catch (error) {
+      process.nextTick(() => this.destroy(error as Error))
+      return this
+    }
+    const options: SocketConnectOpts = { port, host, lookup: this.#egress.lookup }
+    return super.connect(options)
+  }
+}
