@@ -5,9 +5,11 @@ import type { Registry } from 'prom-client'
 import { SECRETS, type Secret } from './api/resources.ts'
 import type { BuildSettings } from './build/object.ts'
 import { RecordMemo } from './compile/record-memo.ts'
+import { Activities } from './reconcile/activities.ts'
 import { ComputedStatuses } from './reconcile/computed-statuses.ts'
 import { deviceReconcile } from './reconcile/device.ts'
 import { hubReconcile } from './reconcile/hub.ts'
+import { hubActivityReconcile } from './reconcile/hub-activity.ts'
 import { HubStatePacer, hubStateReconcile } from './reconcile/hub-state.ts'
 import { networkReconcile } from './reconcile/network.ts'
 import { PublishedHubs } from './reconcile/published.ts'
@@ -58,6 +60,7 @@ export interface OperatorOptions {
   times?: Partial<InformerTimes>
   timeoutMs?: number
   backoff?: BackoffPolicy
+  activityEveryMs?: number
   lease?: { durationMs: number; renewDeadlineMs: number; retryMs: number }
 }
 
@@ -128,6 +131,7 @@ export function startOperator(options: OperatorOptions): RunningOperator {
     published: new PublishedHubs(),
     computed: new ComputedStatuses(),
     records: new RecordMemo(),
+    activities: new Activities(),
     wakeState: (hub) => wake.hubState(hub),
     settings: options.settings,
     ...defaultRedis(options, client, clock),
@@ -235,10 +239,16 @@ function createControllers(
     network: (key, wakeOptions) => networks.enqueue(key, wakeOptions),
     route: (key, wakeOptions) => routes.enqueue(key, wakeOptions),
   }
+  const activityWakers = { hub: wake.hub, device: wake.device }
+  const activity = hubActivityReconcile(tools, activityWakers, options.activityEveryMs)
+  const activities = controller('activity', activity, 1)
   const states: Controller = controller(
     'hubstate',
     hubStateReconcile(tools, {
-      hub: (key) => hubs.enqueue(key),
+      hub: (key) => {
+        hubs.enqueue(key)
+        activities.enqueue(key)
+      },
       hubLater: (key) => hubs.enqueueAfter(key, COUNTS_AFTER_MS),
       members: (key, members) => {
         for (const member of members) wakeMember(wake, key, member)
@@ -249,7 +259,7 @@ function createControllers(
     concurrency.hub,
   )
   const pacer = new HubStatePacer(states, clock)
-  return { controllers: [hubs, states, devices, networks, routes], wake }
+  return { controllers: [hubs, states, devices, networks, routes, activities], wake }
 }
 
 /** Read by name, so that a right on this one Secret is enough. */

@@ -1,18 +1,22 @@
 import { X509Certificate } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { encodeDigest } from '../../contract/activity-digest.ts'
 import { verifyPassword } from '../../contract/password-verifier.ts'
+import { deviceDigestKey } from '../../contract/redis-keys.ts'
 import { DEVICES, type Device, HUBS, SECRETS, type Secret } from '../api/resources.ts'
-import { Stage, textOf, untilCondition, untilReady } from '../operator.fixture.ts'
+import { Stage, type TestOperator, textOf, untilCondition, untilReady } from '../operator.fixture.ts'
 import { fingerprint } from '../pki/facts.ts'
 import { issueDeviceCertificate } from '../pki/issue.ts'
 import { HOUR, makeCa, serial } from '../pki/pki.fixture.ts'
 import { findCondition } from '../runtime/conditions.ts'
+import type { KubeObject } from '../runtime/resource.ts'
 
 let stage: Stage
+let first: TestOperator
 
 beforeEach(async () => {
   stage = await Stage.create('device')
-  stage.start()
+  first = stage.start()
   await stage.space.post(HUBS, 'home', { spec: {} })
 })
 afterEach(() => stage.close())
@@ -318,5 +322,38 @@ describe('what keeps a device from being ready', () => {
     await post('lamp', { enabled: false })
     await untilCondition(stage.space, DEVICES, 'lamp', { type: 'Ready', status: 'True', reason: 'Disabled' })
     await record('lamp', { enabled: false })
+  })
+})
+
+describe('what brokers report of a device', () => {
+  it('stands in its status and in that of the hub', async () => {
+    await first.stop()
+    stage.start({ activityEveryMs: 100 })
+    await post('lamp')
+    await ready('lamp')
+    const uid = (await stage.space.get<KubeObject>(HUBS, 'home')).metadata.uid ?? ''
+    const { id } = await record('lamp', {})
+    const broker = stage.redis.client()
+    const at = Date.parse('2026-06-01T00:00:00Z')
+    await broker.hset(deviceDigestKey(uid), id, encodeDigest({ connections: 2, lastActivityAt: at }))
+    await vi.waitFor(async () => {
+      expect((await get('lamp')).status).toMatchObject({
+        connected: true,
+        connections: 2,
+        lastActivityTime: '2026-06-01T00:00:00Z',
+      })
+      const hub = await stage.space.get<KubeObject & { status: object }>(HUBS, 'home')
+      expect(hub.status).toMatchObject({ connectedDevices: 1 })
+    }, waiting)
+    // The broker is gone, and its report with it.
+    await broker.del(deviceDigestKey(uid))
+    await vi.waitFor(async () => {
+      expect((await get('lamp')).status).toMatchObject({
+        connected: false,
+        connections: 0,
+        lastActivityTime: '2026-06-01T00:00:00Z',
+      })
+    }, waiting)
+    await ready('lamp')
   })
 })

@@ -39,6 +39,7 @@ export function deviceReconcile(tools: Tools): Reconcile {
     const device = tools.world.devices.get(key)
     if (device === undefined) {
       tools.computed.forget(key)
+      tools.activities.forgetDevice(key)
       return done()
     }
     const entering = { resource: DEVICES, object: device, fieldManager: FIELD_MANAGERS.device }
@@ -124,8 +125,8 @@ async function tell(
   if (!isPublished) tools.wakeState(hubKey)
   const all = [...problems, ...ownProblems(scope), ...(isPublished ? [] : unpublishable(tools, hubKey))]
   if (!isPublished && all.length === 0) return
-  const { certificate: _, revokedFingerprints: __, ...known } = fieldsOf(device.status)
-  const fields = { ...known, id: device.spec.id ?? device.metadata.uid ?? '', ...certificate }
+  const id = device.spec.id ?? device.metadata.uid ?? ''
+  const fields = { id, ...certificate, ...tools.activities.fieldsOf(device) }
   const diagnostics = isPublished ? (published?.diagnostics.get(key) ?? []) : []
   await patchStatus(tools, device, {
     fields,

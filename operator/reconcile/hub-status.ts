@@ -161,16 +161,20 @@ export interface HubFieldFacts {
   service: Service | undefined
   clusterDomain: string
   devices: number
+  /** As brokers reported last; undefined: they did not. */
+  connectedDevices: number | undefined
 }
 
 /** The fields of the status beside its conditions. */
 export function hubFields(facts: HubFieldFacts): Partial<HubStatus> {
   const { hub, deployment, service, clusterDomain } = facts
   const name = hubWorkload(hub.metadata.name)
+  const connectedDevices = facts.connectedDevices ?? hub.status?.connectedDevices
   return {
     ...facts.parts,
     endpoints: endpoints(hub, { name, object: service, clusterDomain }),
     devices: facts.devices,
+    ...(connectedDevices === undefined ? {} : { connectedDevices }),
     replicas: deployment?.status?.replicas ?? 0,
     readyReplicas: deployment?.status?.readyReplicas ?? 0,
   }

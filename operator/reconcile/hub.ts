@@ -124,6 +124,7 @@ async function writeHubStatus(
     service: world.services.get(workload),
     clusterDomain: settings.clusterDomain,
     devices: world.devices.byIndex(HUB_INDEX, key).length,
+    connectedDevices: tools.activities.connected(key),
   })
   const facts = { published: published.get(key), failure: published.failure(key) }
   const { findings, isWaiting } = hubFindings({ hub, problems, deployment, heldBy, ...facts })

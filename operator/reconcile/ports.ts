@@ -1,4 +1,5 @@
 /** What reconcilers need of the world outside the API server. */
+import type { DeviceDigest } from '../../contract/activity-digest.ts'
 import type { HubState } from '../../contract/hub-state.ts'
 import type { RedisAccess } from '../../contract/redis-access.ts'
 
@@ -20,6 +21,8 @@ export interface HubStatePublisher {
   publish(target: RedisTarget, state: HubState): Promise<PublishResult>
   /** Takes everything of the hub away, its messages and sessions included, for good. */
   remove(target: RedisTarget, hubUid: string): Promise<void>
+  /** What brokers report of devices, by device id; undefined: the hub was not published by this process. */
+  activity(hubUid: string): Promise<ReadonlyMap<string, DeviceDigest> | undefined>
   /** The last target that a hub was published to, for a removal after whatever named it is gone. */
   lastTarget(hubUid: string): RedisTarget | undefined
 }

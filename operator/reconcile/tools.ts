@@ -10,6 +10,7 @@ import type { ObjectKey } from '../runtime/resource.ts'
 import type { NamespaceGate } from '../watch/namespace-gate.ts'
 import type { SecretReader } from '../watch/secret-reader.ts'
 import type { World } from '../watch/world.ts'
+import type { Activities } from './activities.ts'
 import type { ComputedStatuses } from './computed-statuses.ts'
 import type { HubStatePublisher } from './ports.ts'
 import type { PublishedHubs } from './published.ts'
@@ -28,6 +29,7 @@ export interface Tools {
   published: PublishedHubs
   computed: ComputedStatuses
   records: RecordMemo
+  activities: Activities
   /** Asks for the state of a hub to be published. */
   wakeState: (hub: ObjectKey) => void
   settings: BuildSettings

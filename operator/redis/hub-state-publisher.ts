@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto'
 import type { Redis } from 'ioredis'
+import { type DeviceDigest, decodeDigest } from '../../contract/activity-digest.ts'
 import type { HubState } from '../../contract/hub-state.ts'
 import { type RedisAccess, redisFault, redisSettings } from '../../contract/redis-access.ts'
+import { deviceDigestKey } from '../../contract/redis-keys.ts'
 import type { HubStatePublisher, PublishResult, RedisTarget } from '../reconcile/ports.ts'
 import { BoundedMap } from '../runtime/bounded-map.ts'
 import { HubAclWriter } from './hub-acl-writer.ts'
@@ -74,6 +76,24 @@ export class RedisPublisher implements HubStatePublisher {
       this.#removed.set(hubUid, true)
       this.#leave(hubUid)
     })
+  }
+
+  async activity(hubUid: string): Promise<ReadonlyMap<string, DeviceDigest> | undefined> {
+    const key = this.#hubs.get(hubUid)?.connection
+    const connection = key === undefined ? undefined : this.#connections.get(key)
+    if (connection === undefined) return undefined
+    const digests = new Map<string, DeviceDigest>()
+    try {
+      const hash = await connection.redis.hgetall(deviceDigestKey(hubUid))
+      for (const [id, text] of Object.entries(hash)) {
+        const digest = decodeDigest(text)
+        if (digest !== undefined) digests.set(id, digest)
+      }
+    } catch (error) {
+      const fault = redisFault(error)
+      throw new HubStateError('REDIS_UNAVAILABLE', `hub ${hubUid}: Redis failed with ${fault}`, fault)
+    }
+    return digests
   }
 
   lastTarget(hubUid: string): RedisTarget | undefined {
