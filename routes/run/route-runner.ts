@@ -196,6 +196,7 @@ export class RouteRunner {
     if (result.ok) {
       this.#gate.succeeded()
       counters.succeeded(items.length, clock.now())
+      if (result.note !== undefined) counters.lastError = { ...result.note, time: clock.now() }
       for (const item of items) this.#settler.settle(item)
       for (const key of new Set(items.map((item) => item.key))) this.#finish(key)
     } else if (items.length > 1) this.#batchFailed(items, result)

@@ -24,6 +24,8 @@ export interface SinkHarness {
   takeArrived(): Promise<{ topic: string; payload: Buffer }[]>
   /** False where nobody checks who we are. */
   checksCredentials: boolean
+  /** What it stores is a text: bytes that are no UTF-8 do not get there as they are. */
+  isTextOnly?: boolean
 }
 
 export const LOOPBACK_ALLOWED: EgressPolicy = { allowLoopback: true, allowPrivate: false, denied: [] }
@@ -76,7 +78,8 @@ export function sinkContract(harness: SinkHarness): void {
       ['a topic in many scripts', 'größe/温度/🌡/a b', Buffer.from('é')],
       ['a topic of signs', 'a\'b"c\\d;e%f?g&h=i', Buffer.from("'; DROP TABLE x; --")],
       ['4 MiB', 'large', Buffer.alloc(4 * 1024 * 1024, 'x')],
-    ])('brings %s as it is', async (_, topic, payload) => {
+    ])('brings %s as it is', async (title, topic, payload) => {
+      if (harness.isTextOnly === true && title === 'every byte') return
       expect(await sinkTo().deliver(makeEntry(topic, payload), NEVER)).toEqual({ ok: true })
       const [arrived, ...others] = await harness.takeArrived()
       expect([arrived?.topic, others]).toEqual([topic, []])
@@ -137,7 +140,7 @@ export function sinkContract(harness: SinkHarness): void {
     it('to be let in makes all messages wait, and shows no secret', async () => {
       if (!harness.checksCredentials) return
       const { code } = await fails({ password: 'wrong sesame' })
-      expect(code).toMatch(/^[A-Z_]+$/)
+      expect(code).toMatch(/^[A-Z0-9_]+$/)
     })
   })
 

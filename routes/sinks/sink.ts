@@ -27,7 +27,8 @@ export interface SinkFailure {
   retryAfterMs?: number
 }
 
-export type SinkResult = { ok: true } | SinkFailure
+/** `note`: delivered, and yet something that somebody should know, in the words of a failure. */
+export type SinkResult = { ok: true; note?: Pick<SinkFailure, 'code' | 'message'> } | SinkFailure
 
 export interface BatchBounds {
   maxMessages: number
