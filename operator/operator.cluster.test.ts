@@ -93,7 +93,7 @@ describe('the quickstart on a cluster', () => {
     const hubs = await kubectl('get', 'hubs')
     expect(hubs).toMatch(/NAME +READY +REASON +DEVICES +CONNECTED +ENDPOINT +AGE/)
     expect(hubs).toMatch(
-      /garden +True +Succeeded +\d+ +mqtts:\/\/hub-garden\.operator-\S+\.svc\.cluster\.local:8883/,
+      /garden +True +Succeeded +\d+ +(\d+ +)?mqtts:\/\/hub-garden\.operator-\S+\.svc\.cluster\.local:8883/,
     )
     expect(await kubectl('get', 'devices')).toMatch(
       /pump +garden +True +Succeeded .* 20\d\d-\d\d-\d\dT\S+Z +\d+s/,
