@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { HUB_UID, makeHub } from '../compile/manifests.fixture.ts'
-import { brokerDeployment } from './deployment.ts'
+import { brokerDeployment, redisDigest } from './deployment.ts'
 import { SETTINGS } from './settings.fixture.ts'
 
 interface PodSpec {
@@ -14,7 +14,7 @@ interface Built {
 }
 
 const build = (spec: Record<string, unknown> = {}, settings = SETTINGS) =>
-  brokerDeployment(makeHub(spec), settings).object as unknown as Built
+  brokerDeployment(makeHub(spec), settings, 'digest').object as unknown as Built
 
 const SELECTOR = {
   'app.kubernetes.io/name': 'hublet',
@@ -108,7 +108,7 @@ describe('the Deployment of a hub', () => {
         strategy: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } },
         selector: { matchLabels: SELECTOR },
         template: {
-          metadata: { labels: LABELS },
+          metadata: { labels: LABELS, annotations: { 'iot.hublet.dev/redis': 'digest' } },
           spec: {
             serviceAccountName: 'hub-home',
             automountServiceAccountToken: false,
@@ -164,7 +164,10 @@ describe('the Deployment of a hub', () => {
       },
     }
     const { template } = build({ pod }).spec
-    expect(template.metadata).toEqual({ labels: { team: 'a', ...LABELS }, annotations: { note: 'b' } })
+    expect(template.metadata).toEqual({
+      labels: { team: 'a', ...LABELS },
+      annotations: { note: 'b', 'iot.hublet.dev/redis': 'digest' },
+    })
     expect(template.spec).toMatchObject({
       nodeSelector: { disk: 'ssd' },
       tolerations: [{ key: 'iot', operator: 'Exists' }],
@@ -201,9 +204,8 @@ describe('the Deployment of a hub', () => {
   })
 
   it('stays the same pod when what changes reaches it by other ways', () => {
-    const before = build({ redis: { url: 'redis://one' } }).spec.template
+    const before = build().spec.template
     const after = build({
-      redis: { url: 'redis://two' },
       enabled: false,
       listeners: { mqtts: { port: 8884 } },
       limits: { payloadBytes: 1 },
@@ -211,6 +213,13 @@ describe('the Deployment of a hub', () => {
       service: { type: 'LoadBalancer' },
     }).spec.template
     expect(after).toEqual(before)
+  })
+
+  it('is another pod with another Redis, and the same with another password of it', () => {
+    const access = { url: 'redis://one', username: 'a', password: 'x' }
+    expect(redisDigest({ ...access, password: 'y' })).toBe(redisDigest(access))
+    expect(redisDigest({ ...access, url: 'redis://two' })).not.toBe(redisDigest(access))
+    expect(redisDigest({ ...access, username: 'b' })).not.toBe(redisDigest(access))
   })
 
   it('has one broker pod whatever the hub asks for', () => {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { POD_GRACE_SECONDS } from '../../contract/broker-pod.ts'
 import type { Hub } from '../../crds/hub.ts'
 import { DEPLOYMENTS } from '../api/resources.ts'
@@ -30,11 +31,23 @@ export const POD_SECURITY = {
 /** How many broker pods a hub has. More than one needs brokers that share a hub, which they cannot yet. */
 export const brokerReplicas = (_hub: Hub): number => 1
 
+/** Says which Redis the pods were started for: a broker follows a new password, not a new place. */
+const REDIS_ANNOTATION = 'iot.hublet.dev/redis'
+
+/** Changes when the Redis of a hub is another one. */
+export const redisDigest = (access: Readonly<Record<string, string>>): string =>
+  createHash('sha256')
+    .update(JSON.stringify([access['url'], access['username'] ?? '']))
+    .digest('hex')
+    .slice(0, 16)
+
 /**
  * The broker pods. A change of the pod brings up the new one before the old one goes (design §8.16); routes and
  * certificates change without touching the pod at all.
+ *
+ * @param redis from `redisDigest`
  */
-export function brokerDeployment(hub: Hub, settings: BuildSettings): Desired {
+export function brokerDeployment(hub: Hub, settings: BuildSettings, redis: string): Desired {
   const { name, namespace = DEFAULT_NAMESPACE } = hub.metadata
   const selector = podSelector(name, 'broker')
   return desired(
@@ -47,7 +60,7 @@ export function brokerDeployment(hub: Hub, settings: BuildSettings): Desired {
         strategy: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } },
         selector: { matchLabels: selector },
         template: {
-          metadata: podMetadata(hub),
+          metadata: podMetadata(hub, redis),
           spec: podSpec(hub, settings),
         },
       },
@@ -55,12 +68,12 @@ export function brokerDeployment(hub: Hub, settings: BuildSettings): Desired {
   )
 }
 
-function podMetadata({ metadata, spec }: Hub): object {
+function podMetadata({ metadata, spec }: Hub, redis: string): object {
   const { labels, annotations } = spec.pod
   return {
     // Ours last: a label of the user's must not take the pod out of its Service.
     labels: { ...labels, ...labelsOf(metadata.name, 'broker') },
-    ...(Object.keys(annotations).length > 0 ? { annotations } : {}),
+    annotations: { ...annotations, [REDIS_ANNOTATION]: redis },
   }
 }
 

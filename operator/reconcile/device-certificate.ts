@@ -28,6 +28,7 @@ import {
 } from './certificate-state.ts'
 import type { DeviceScope } from './device-part.ts'
 import { providedCertificate } from './device-provided-certificate.ts'
+import { EVENT_REASONS } from './event-reasons.ts'
 import { asKept } from './hub-part.ts'
 import { findOwnedSecret, knownOwnedSecret } from './owned-secret.ts'
 import { isFromCa, noteIssued, pairOf } from './pairs.ts'
@@ -175,7 +176,7 @@ async function issue(wish: CertificateWish, ca: Pair, { tools, now }: DeviceScop
 /** Only of replacements: a first certificate is what everybody expects, and a fleet has thousands of them. */
 const replacedEvent = (reason: IssueReason, { facts: { notAfter } }: Pair): EventText => ({
   type: 'Normal',
-  reason: 'CertificateReplaced',
+  reason: EVENT_REASONS.CertificateReplaced,
   action: 'Issue',
   note: `${reason}: a new certificate is valid until ${new Date(notAfter).toISOString()}`,
 })

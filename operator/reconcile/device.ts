@@ -23,6 +23,7 @@ import { next } from './hub.ts'
 import { deviceFacts, factsText } from './hub-facts.ts'
 import { finalizeMember } from './member-deletion.ts'
 import { memberKey } from './published.ts'
+import { tellReadiness } from './ready-events.ts'
 import {
   createApplier,
   FIELD_MANAGERS,
@@ -172,8 +173,9 @@ interface StatusPatch {
   signal: AbortSignal
 }
 
-const patchStatus = ({ client, clock, world }: Tools, device: Device, patch: StatusPatch) =>
-  writeStatus<DeviceStatus>({
+function patchStatus({ client, clock, world, events }: Tools, device: Device, patch: StatusPatch) {
+  tellReadiness(events, device, patch.findings)
+  return writeStatus<DeviceStatus>({
     client,
     clock,
     resource: DEVICES,
@@ -182,3 +184,4 @@ const patchStatus = ({ client, clock, world }: Tools, device: Device, patch: Sta
     view: world.devices,
     ...patch,
   })
+}

@@ -10,6 +10,7 @@ import { done, type Outcome, Waiting } from '../runtime/outcome.ts'
 import { OWNER_INDEX } from '../runtime/owner.ts'
 import { type KubeObject, keyOf, objectPath, type Resource } from '../runtime/resource.ts'
 import { HUB_INDEX } from '../watch/indexes.ts'
+import { EVENT_REASONS } from './event-reasons.ts'
 import { redisMode, redisTarget } from './redis-access.ts'
 import { FINALIZER, FORCE_ANNOTATION, type Tools } from './tools.ts'
 
@@ -49,7 +50,8 @@ export async function finalizeHub(
   })
   if (!clean) {
     const note = `keys of the hub may be left in Redis: ${left}`
-    tools.events.event(hub, { type: 'Warning', reason: 'RedisKeysLeft', action: 'Delete', note })
+    const reason = EVENT_REASONS.RedisKeysLeft
+    tools.events.event(hub, { type: 'Warning', reason, action: 'Delete', note })
     logger.warn({ left }, 'hub was let go without being cleaned up after')
   }
   tools.published.forget(keyOf(hub))

@@ -17,6 +17,8 @@ export interface HubPart {
   events: EventText[]
   /** ms since the epoch at which something is due. */
   dueAt?: number
+  /** Of the step for Redis: which one it is. */
+  redis?: string
 }
 
 /** What every step gets. */

@@ -20,6 +20,7 @@ import { enter } from './entrance.ts'
 import { finalizeHub, holders } from './hub-deletion.ts'
 import { asKept, earliest, type HubPart, type HubScope } from './hub-part.ts'
 import { hubFields, hubFindings, unsupported } from './hub-status.ts'
+import { tellReadiness } from './ready-events.ts'
 import { redisPart } from './redis-part.ts'
 import { routesPart } from './routes-part.ts'
 import { serverCertificate } from './server-certificate.ts'
@@ -93,12 +94,13 @@ function lastKnown({ status = {} }: Hub): Partial<HubStatus> {
 async function applyAll(scope: HubRun, parts: readonly HubPart[]): Promise<Problem[]> {
   const { tools, applier, hub, signal } = scope
   const service = hubService(hub)
+  const redis = parts.find((part) => part.redis !== undefined)?.redis ?? ''
   const workload: Desired[] = [
     brokerServiceAccount(hub),
     brokerNetworkPolicy(hub),
     brokerDisruptionBudget(hub),
     ...(service === undefined ? [] : [service]),
-    brokerDeployment(hub, tools.settings),
+    brokerDeployment(hub, tools.settings, redis),
   ]
   const desired = [...parts.flatMap((part) => part.desired), ...workload]
   const results = await applier.apply(hub, desired, signal)
@@ -153,12 +155,13 @@ export function next(problems: readonly Problem[], dueAt: number | undefined, no
   return done()
 }
 
-const patchStatus = (
+function patchStatus(
   { tools, hub, signal }: HubScope,
   fields: Partial<HubStatus>,
   findings: readonly Finding[],
-) =>
-  writeStatus<HubStatus>({
+) {
+  tellReadiness(tools.events, hub, findings)
+  return writeStatus<HubStatus>({
     client: tools.client,
     clock: tools.clock,
     resource: HUBS,
@@ -169,3 +172,4 @@ const patchStatus = (
     view: tools.world.hubs,
     signal,
   })
+}

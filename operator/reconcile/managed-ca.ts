@@ -8,6 +8,7 @@ import { type CertificateWithKey, newSerial } from '../pki/profile.ts'
 import type { Desired } from '../runtime/apply.ts'
 import type { EventText } from '../runtime/events.ts'
 import { secretText } from '../watch/secret-reader.ts'
+import { EVENT_REASONS } from './event-reasons.ts'
 import type { HubScope } from './hub-part.ts'
 import { findOwnedSecret } from './owned-secret.ts'
 import { certificatesIn, pairOf } from './pairs.ts'
@@ -92,7 +93,7 @@ function isValid(pem: string, now: number): boolean {
 
 const madeEvent = (commonName: string, isReplaced: boolean): EventText => ({
   type: isReplaced ? 'Warning' : 'Normal',
-  reason: isReplaced ? 'CAReplaced' : 'CACreated',
+  reason: isReplaced ? EVENT_REASONS.CAReplaced : EVENT_REASONS.CACreated,
   action: 'Issue',
   note: isReplaced ? `a new ${commonName} takes the place of the one before` : `${commonName} was made`,
 })

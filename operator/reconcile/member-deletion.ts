@@ -7,6 +7,7 @@ import { finalize, isDeleting } from '../runtime/finalizer.ts'
 import { done, type Outcome, Waiting } from '../runtime/outcome.ts'
 import { objectKey, type Resource } from '../runtime/resource.ts'
 import { hubKeyOf } from '../watch/indexes.ts'
+import { EVENT_REASONS } from './event-reasons.ts'
 import { type MemberKind, memberKey } from './published.ts'
 import { redisMode } from './redis-access.ts'
 import { FINALIZER, FORCE_ANNOTATION, type Tools } from './tools.ts'
@@ -45,7 +46,8 @@ export async function finalizeMember(
   })
   if (!clean) {
     const note = `brokers may know the ${kind} until Redis can be reached: ${left}`
-    tools.events.event(object, { type: 'Warning', reason: 'StillKnown', action: 'Delete', note })
+    const reason = EVENT_REASONS.StillKnown
+    tools.events.event(object, { type: 'Warning', reason, action: 'Delete', note })
     logger.warn({ left }, 'object was let go before brokers forgot it')
   }
   return done()

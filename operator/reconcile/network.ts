@@ -16,6 +16,7 @@ import { writeStatus } from '../runtime/status.ts'
 import { secretText } from '../watch/secret-reader.ts'
 import { fieldsOf, isNewsWhileWaiting } from './awaiting.ts'
 import { enter } from './entrance.ts'
+import { EVENT_REASONS } from './event-reasons.ts'
 import { next } from './hub.ts'
 import { asKept } from './hub-part.ts'
 import { endpoints } from './hub-status.ts'
@@ -24,6 +25,7 @@ import { hubNotFound, hubOf, isPublished, memberFindings } from './member-status
 import { dropRoute, type GatewayPart, gatewayRoute } from './network-gateway.ts'
 import { hasToken, networkToken, weakness } from './network-token.ts'
 import { findOwnedSecret } from './owned-secret.ts'
+import { tellReadiness } from './ready-events.ts'
 import {
   createApplier,
   FIELD_MANAGERS,
@@ -104,7 +106,8 @@ async function applyAll(scope: NetworkScope): Promise<Applied> {
   await applier.prune(network, [...desired, ...secret.kept], [SECRETS, SERVICES], signal)
   if (secret.isNew) {
     const note = `a token is in Secret ${networkTokenSecret(network.metadata.name)}`
-    tools.events.event(network, { type: 'Normal', reason: 'TokenIssued', action: 'Issue', note })
+    const reason = EVENT_REASONS.TokenIssued
+    tools.events.event(network, { type: 'Normal', reason, action: 'Issue', note })
   }
   return { token: secret.token, problems: [...secret.problems, ...closed(scope), ...refusals(results)] }
 }
@@ -189,8 +192,9 @@ interface StatusPatch {
   signal: AbortSignal
 }
 
-const patchStatus = ({ client, clock, world }: Tools, network: Network, patch: StatusPatch) =>
-  writeStatus<NetworkStatus>({
+function patchStatus({ client, clock, world, events }: Tools, network: Network, patch: StatusPatch) {
+  tellReadiness(events, network, patch.findings)
+  return writeStatus<NetworkStatus>({
     client,
     clock,
     resource: NETWORKS,
@@ -199,3 +203,4 @@ const patchStatus = ({ client, clock, world }: Tools, network: Network, patch: S
     view: world.networks,
     ...patch,
   })
+}

@@ -3,6 +3,7 @@ import { hubAclUser } from '../../contract/redis-acl.ts'
 import { HUB_REASONS } from '../../crds/hub.ts'
 import type { Hub, Secret } from '../api/resources.ts'
 import { redisSecret } from '../build/credentials.ts'
+import { redisDigest } from '../build/deployment.ts'
 import { redisHost, redisObjects } from '../build/redis.ts'
 import { redisConfig } from '../build/redis-config.ts'
 import { hubRedisSecret, hubRedisServerSecret, hubRedisWorkload } from '../compile/names.ts'
@@ -39,36 +40,38 @@ async function givenRedis(
   own: Secret | undefined,
 ): Promise<HubPart> {
   const access = await givenAccess(hub, mode, tools, signal)
-  if ('problem' in access) return failedPart(access.problem, own)
+  if ('problem' in access) return { ...failedPart(access.problem, own), ...asBefore(own) }
   const { url, caCertificates } = access.found
   const credentials = hasOwnUser(mode)
     ? { username: hubAclUser(hub.metadata.uid ?? ''), password: keptPassword(own, tools.randomBytes) }
     : {}
-  const desired = redisSecret(hub, {
+  const values = {
     url: withoutCredentials(url),
     ...credentials,
     ...(caCertificates === undefined ? {} : { 'ca.crt': caCertificates }),
-  })
-  return { ...emptyPart(), desired: [{ ...desired, known: own ?? ('absent' as const) }] }
+  }
+  const desired = { ...redisSecret(hub, values), known: own ?? ('absent' as const) }
+  return { ...emptyPart(), desired: [desired], redis: redisDigest(values) }
 }
 
 async function managedRedis(scope: HubScope, own: Secret | undefined): Promise<HubPart> {
   const { tools, hub, signal } = scope
   const durability = hub.spec.redis?.durability ?? 'Fsync'
   const server = await findOwnedSecret(tools, hub, hubRedisServerSecret(hub.metadata.name), signal)
-  if (server.problem !== undefined) return failedPart(server.problem, own)
+  if (server.problem !== undefined) return { ...failedPart(server.problem, own), ...asBefore(own) }
   const adminPassword = keptPassword(server.secret, tools.randomBytes)
   const hubPassword = keptPassword(own, tools.randomBytes)
   const { certificate, caPem, dueAt } = await serverPair(scope, server.secret)
   const hubUid = hub.metadata.uid ?? ''
   const config = redisConfig({ hubUid, durability, adminPassword, hubPassword })
   const objects = redisObjects(hub, { config, adminPassword, certificate, caPem }, tools.settings)
-  const access = redisSecret(hub, {
+  const values = {
     url: managedUrl(hub, tools),
     username: hubAclUser(hubUid),
     password: hubPassword,
     'ca.crt': caPem,
-  })
+  }
+  const access = redisSecret(hub, values)
   const problem = stalledBy(
     HUB_REASONS.DurabilityUnsupported,
     'spec.redis.durability: expected Fsync or Relaxed with a managed Redis, which has no replica, got Replicated',
@@ -86,8 +89,20 @@ async function managedRedis(scope: HubScope, own: Secret | undefined): Promise<H
     ],
     problems: durability === 'Replicated' ? [problem] : [],
     dueAt,
+    redis: redisDigest(values),
   }
 }
+
+/** Pods are not restarted because the Redis that they have cannot be looked up again. */
+const asBefore = (own: Secret | undefined): Pick<HubPart, 'redis'> =>
+  own === undefined
+    ? {}
+    : {
+        redis: redisDigest({
+          url: secretText(own, 'url') ?? '',
+          username: secretText(own, 'username') ?? '',
+        }),
+      }
 
 /** A password is kept for as long as there is one: a new one would lock out the pods that have the old. */
 function keptPassword(secret: Secret | undefined, randomBytes: (size: number) => Uint8Array): string {

@@ -12,6 +12,7 @@ import { enter } from './entrance.ts'
 import { next } from './hub.ts'
 import { finalizeMember } from './member-deletion.ts'
 import { hubNotFound, hubOf, isPublished, memberFindings } from './member-status.ts'
+import { tellReadiness } from './ready-events.ts'
 import { routeValues } from './routes-part.ts'
 import { createApplier, FIELD_MANAGERS, FINALIZER, type Tools } from './tools.ts'
 
@@ -32,6 +33,7 @@ export function routeReconcile(tools: Tools): Reconcile {
     const findings = await findingsOf(route, tools, signal)
     if (findings === undefined) return done()
     const fields = fieldsOf(route.status)
+    tellReadiness(tools.events, route, findings)
     await writeStatus<RouteStatus>({
       client,
       clock: tools.clock,

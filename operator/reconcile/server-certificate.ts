@@ -16,6 +16,7 @@ import { objectKey } from '../runtime/resource.ts'
 import { HUB_INDEX } from '../watch/indexes.ts'
 import { secretText } from '../watch/secret-reader.ts'
 import { caStatus } from './device-trust.ts'
+import { EVENT_REASONS } from './event-reasons.ts'
 import { emptyPart, failedPart, type HubPart, type HubScope } from './hub-part.ts'
 import { ensureManagedCa, type ManagedCa } from './managed-ca.ts'
 import { findOwnedSecret } from './owned-secret.ts'
@@ -91,7 +92,8 @@ async function managedCertificate(scope: HubScope, own: Secret | undefined): Pro
     const part = partOf(hub, pair, { caPem: ca.bundlePem, own })
     const issued = {
       type: 'Normal' as const,
-      reason: own === undefined ? 'ServerCertificateIssued' : 'ServerCertificateRenewed',
+      reason:
+        own === undefined ? EVENT_REASONS.ServerCertificateIssued : EVENT_REASONS.ServerCertificateRenewed,
       action: 'Issue',
       note: `the server certificate is valid until ${time(pair.facts.notAfter)}`,
     }
