@@ -1,0 +1,111 @@
+/** From the spec of a route and its secret values to the sink of its destination. */
+import type { RouteSpec } from '../../crds/route.ts'
+import type { Egress } from '../net/egress.ts'
+import { createIftttSink } from './ifttt/ifttt-sink.ts'
+import { createPostgresqlSink } from './postgresql/postgresql-sink.ts'
+import type { PublishReply } from './rest/reply.ts'
+import { createRestSink } from './rest/rest-sink.ts'
+import { type Sink, type SinkFailure, unavailable } from './sink.ts'
+import { databaseTls } from './sql/database-tls.ts'
+
+export interface SinkTools {
+  routeId: string
+  egress: Egress
+  publishReply: PublishReply
+  /** ms since the epoch. */
+  now: () => number
+}
+
+/** `RouteCredentials.values`. */
+type Values = Readonly<Record<string, string>>
+
+/**
+ * A failure instead when the route cannot deliver as it stands: a secret value is missing (it may not be
+ * mounted yet), or the spec says something that only this worker can tell to be wrong. Connects to nothing.
+ */
+export function openSink(spec: RouteSpec, values: Values, tools: SinkTools): Sink | SinkFailure {
+  try {
+    return open(spec, values, tools)
+  } catch (error) {
+    if (error instanceof MissingValue)
+      return unavailable({ code: 'CREDENTIALS_MISSING', message: `no value of ${error.path} is at hand` })
+    throw error
+  }
+}
+
+class MissingValue extends Error {
+  readonly path: string
+
+  constructor(path: string) {
+    super(path)
+    this.path = path
+  }
+}
+
+function needed(values: Values, path: string): string {
+  const value = values[path]
+  if (value === undefined) throw new MissingValue(path)
+  return value
+}
+
+/** The value of a reference that the spec may leave out. */
+const referred = (values: Values, path: string, reference: unknown) =>
+  reference === undefined ? undefined : needed(values, path)
+
+function open(spec: RouteSpec, values: Values, tools: SinkTools): Sink | SinkFailure {
+  const { database, rest, ifttt } = spec
+  if (database !== undefined) return openDatabase(database, values, tools)
+  if (rest !== undefined) return openRest(rest, spec.delivery.concurrency, values, tools)
+  if (ifttt !== undefined) {
+    const { event, format, baseUrl } = ifttt
+    const key = needed(values, 'ifttt.keySecretRef')
+    return createIftttSink({ event, format, baseUrl, key, connections: spec.delivery.concurrency }, tools)
+  }
+  return unavailable({ code: 'DESTINATION_UNKNOWN', message: 'this version knows no such destination' })
+}
+
+function openDatabase(
+  database: NonNullable<RouteSpec['database']>,
+  values: Values,
+  { egress }: SinkTools,
+): Sink | SinkFailure {
+  const { engine, host, port, database: name, query, tls, poolSize } = database
+  const ca = referred(values, 'database.tls.caSecretRef', tls.caSecretRef)
+  const target = {
+    host,
+    ...(port === undefined ? {} : { port }),
+    database: name,
+    username: needed(values, 'database.credentialsSecretRef.username'),
+    password: needed(values, 'database.credentialsSecretRef.password'),
+    query,
+    tls: databaseTls(tls.mode, ca),
+    poolSize,
+  }
+  if (engine === 'PostgreSQL') return createPostgresqlSink(target, egress)
+  return unavailable({ code: 'DESTINATION_UNKNOWN', message: `this version knows no ${engine}` })
+}
+
+function openRest(
+  rest: NonNullable<RouteSpec['rest']>,
+  connections: number,
+  values: Values,
+  tools: SinkTools,
+): Sink {
+  const { method, url, headers, publishReply, caSecretRef, signing } = rest
+  const target = {
+    method,
+    url,
+    headers: headers.map(({ name, value, secretKeyRef }) => ({
+      name,
+      value: referred(values, `rest.headers[${name}].secretKeyRef`, secretKeyRef) ?? value ?? '',
+    })),
+    publishReply,
+    ca: referred(values, 'rest.caSecretRef', caSecretRef),
+    signing:
+      signing === undefined
+        ? undefined
+        : { header: signing.header, secret: needed(values, 'rest.signing.secretKeyRef') },
+    connections,
+  }
+  return createRestSink(target, tools)
+}
