@@ -57,11 +57,15 @@ unit: $(INSTALLED) ## the tests that start no other program
 	@node node_modules/vitest/vitest.mjs run --project unit
 
 .PHONY: test
-test: $(INSTALLED) test-tools lint types verify ## everything: lint, types, drift and all tests (installs the real clients it needs)
-	@node node_modules/vitest/vitest.mjs run --project unit --project system
+test: $(INSTALLED) test-tools lint types verify ## everything: lint, types, drift and all tests (installs the real servers and clients it needs)
+	@node node_modules/vitest/vitest.mjs run --project unit --project system --project cluster
+
+.PHONY: test-full
+test-full: $(INSTALLED) test-tools ## the tests of the operator at the size that is promised: some 15 minutes
+	@HUBLET_TEST_SCALE=full node node_modules/vitest/vitest.mjs run --project cluster e2e/operator
 
 .PHONY: test-cluster
-test-cluster: $(INSTALLED) ## the tests against a real kube-apiserver (found, or built once: about ten minutes)
+test-cluster: $(INSTALLED) test-tools ## the tests against a real kube-apiserver (found, or built once: about ten minutes)
 	@node node_modules/vitest/vitest.mjs run --project cluster
 
 .PHONY: bench
