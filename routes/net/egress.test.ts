@@ -63,8 +63,7 @@ const connecting = async (policy: Parameters<typeof createEgress>[0], host: stri
     const socket = new GuardedSocket(createEgress(policy))
     socket.once('connect', () => resolve('connected'))
     socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message))
-    socket.once('close', () => socket.destroy())
-    ;(socket as { connect(port: number, host: string): unknown }).connect(port, host)
+    socket.connectTo(port, host)
   })
 
 describe('a guarded socket', () => {

@@ -74,6 +74,14 @@ export class GuardedSocket extends Socket {
     this.#egress = egress
   }
 
+  /**
+   * As `connect`. Then TLS over this socket checks the certificate for `host`, whatever the client on top says:
+   * mysql2 gives Node no name where the host is an address, and Node would take `localhost` for it.
+   */
+  connectTo(port: number, host: string): this {
+    return Object.assign(this.connect(port, host), { _host: host })
+  }
+
   override connect(...args: unknown[]): this {
     const [port, host] = args
     if (typeof port !== 'number' || typeof host !== 'string') {

@@ -2,6 +2,7 @@
 import type { RouteSpec } from '../../crds/route.ts'
 import type { Egress } from '../net/egress.ts'
 import { createIftttSink } from './ifttt/ifttt-sink.ts'
+import { createMysqlSink } from './mysql/mysql-sink.ts'
 import { createPostgresqlSink } from './postgresql/postgresql-sink.ts'
 import type { PublishReply } from './rest/reply.ts'
 import { createRestSink } from './rest/rest-sink.ts'
@@ -81,8 +82,7 @@ function openDatabase(
     tls: databaseTls(tls.mode, ca),
     poolSize,
   }
-  if (engine === 'PostgreSQL') return createPostgresqlSink(target, egress)
-  return unavailable({ code: 'DESTINATION_UNKNOWN', message: `this version knows no ${engine}` })
+  return engine === 'MySQL' ? createMysqlSink(target, egress) : createPostgresqlSink(target, egress)
 }
 
 function openRest(

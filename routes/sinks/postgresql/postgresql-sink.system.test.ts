@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { makeCertificate } from '../../../test-support/openssl.ts'
 import { type PostgresqlServer, startPostgresql } from '../../../test-support/postgresql.ts'
 import { createEgress } from '../../net/egress.ts'
 import { LOOPBACK_ALLOWED, makeEntry, NEVER, type SinkHarness, sinkContract } from '../sink.contract.ts'
@@ -231,6 +232,30 @@ describe('the PostgreSQL sink', () => {
       kind: 'Transient',
       scope: 'Sink',
       message: expect.stringContaining('SSL'),
+    })
+  })
+
+  describe('over TLS', () => {
+    let secure: PostgresqlServer
+    let caPem: string
+    beforeAll(async () => {
+      const ca = await makeCertificate({ commonName: 'ca', authority: true })
+      const made = await makeCertificate({ commonName: 's', issuer: ca, subjectAltName: 'DNS:localhost' })
+      caPem = ca.certPem
+      secure = await startPostgresql({ tls: { cert: made.certPath, key: made.keyPath } })
+    })
+    afterAll(async () => await secure.stop())
+
+    it.each([
+      ['VerifyFull', 'the right CA', true, 'localhost', true],
+      ['VerifyFull', 'the right CA', true, '127.0.0.1', false],
+      ['VerifyFull', 'the CAs of the system', false, 'localhost', false],
+      ['Require', 'the CAs of the system', false, '127.0.0.1', true],
+    ] as const)('%s with %s (%s) at %s connects: %s', async (mode, _, withCa, host, connects) => {
+      const tls = databaseTls(mode, withCa ? caPem : undefined)
+      const sink = open('SELECT $PAYLOAD::text', { host, port: secure.port, tls })
+      const result = await sink.deliver(makeEntry('a', 'x'), NEVER)
+      expect(result).toMatchObject(connects ? { ok: true } : { ok: false, scope: 'Sink', code: 'TLS_FAILED' })
     })
   })
 
