@@ -6,7 +6,7 @@ import { PkiError } from '../pki/pki-error.ts'
 import { objectKey } from '../runtime/resource.ts'
 import { secretText } from '../watch/secret-reader.ts'
 import { type CertificatePart, partOf } from './certificate-part.ts'
-import { type CertificateState, withCurrent, withRevoked } from './certificate-state.ts'
+import { type CertificateState, isRevoked, withCurrent, withRevoked } from './certificate-state.ts'
 import type { DeviceScope } from './device-part.ts'
 import { type Problem, stalledBy, waitsFor } from './tools.ts'
 
@@ -26,7 +26,10 @@ export async function providedCertificate(
   const next = device.spec.revoked
     ? withRevoked(state, found.facts, now)
     : withCurrent({ ...rest, retiring: [] }, found.facts, { now, overlap: 0 })
-  return partOf({ source, state: next, now, dueAt: [found.facts.notAfter] })
+  const part = partOf({ source, state: next, now, dueAt: [found.facts.notAfter] })
+  if (device.spec.revoked || !isRevoked(state, found.facts.fingerprint)) return part
+  const message = 'spec.certificate.provided: expected another certificate than the one that was revoked'
+  return { ...part, problems: [stalledBy(DEVICE_REASONS.CertificateInvalid, message)] }
 }
 
 async function providedFacts({

@@ -204,6 +204,15 @@ describe('a certificate of the user', () => {
       expect(found).not.toBe(fingerprint(one))
     }, waiting)
     await ready('inline', 'named')
+    // One that was revoked does not come back, and the device says so.
+    await edit('named', { spec: { revoked: true } })
+    await record('named', { revokedFingerprints: [{ fingerprint: fingerprint(other) }] })
+    await edit('named', { spec: { revoked: false } })
+    const { message } = await untilCondition(stage.space, DEVICES, 'named', {
+      type: 'Stalled',
+      reason: 'CertificateInvalid',
+    })
+    expect(message).toContain('expected another certificate than the one that was revoked')
     // None of ours was made.
     expect((await secretNames()).filter((name) => name?.startsWith('device-'))).toEqual([])
   })

@@ -1,5 +1,5 @@
 /** The end of a hub: who holds it, and what has to be gone before it is. */
-import { HUB_STATE_VERSION } from '../../contract/hub-state.ts'
+import { HUB_STATE_VERSION, type HubState } from '../../contract/hub-state.ts'
 import { DEPLOYMENTS, DEVICES, HUBS, type Hub, NETWORKS, OWNED_RESOURCES, ROUTES } from '../api/resources.ts'
 import { hubRecord } from '../compile/hub-record.ts'
 import { isNotFound } from '../runtime/api-error.ts'
@@ -11,7 +11,7 @@ import { OWNER_INDEX } from '../runtime/owner.ts'
 import { type KubeObject, keyOf, objectPath, type Resource } from '../runtime/resource.ts'
 import { HUB_INDEX } from '../watch/indexes.ts'
 import { EVENT_REASONS } from './event-reasons.ts'
-import { redisMode, redisTarget } from './redis-access.ts'
+import { removalTarget } from './redis-access.ts'
 import { FINALIZER, FORCE_ANNOTATION, type Tools } from './tools.ts'
 
 /** After so long a hub is let go although its Redis could not be cleaned. */
@@ -67,29 +67,26 @@ async function cleanUp(tools: Tools, applier: Applier, hub: Hub, signal: AbortSi
 
 async function cleanRedis(tools: Tools, applier: Applier, hub: Hub, signal: AbortSignal): Promise<void> {
   const uid = hub.metadata.uid ?? ''
-  // A managed Redis goes with its hub, volume and all.
-  if (redisMode(hub, tools) === 'Managed') return
-  const answer = await redisTarget(hub, tools, signal)
+  const answer = await removalTarget(hub, tools, signal)
   const target = 'found' in answer ? answer.found : undefined
-  // Its Secret may have been deleted before the hub was.
-  const known = target ?? tools.publisher.lastTarget(uid)
-  if (known !== undefined) {
-    const off = { ...hub, spec: { ...hub.spec, enabled: false } }
-    const state = { version: HUB_STATE_VERSION, devices: [], networks: [], routes: [] } as const
-    // Cuts every client, also where a pod takes its time to end.
-    await tools.publisher.publish(known, {
-      ...state,
-      devices: [],
-      networks: [],
-      routes: [],
-      hub: hubRecord(off, uid, []),
-    })
-  }
+  // Cuts every client, also where a pod takes its time to end.
+  if (target !== undefined) await tools.publisher.publish(target, stateOff(hub))
   await applier.prune(hub, [], [DEPLOYMENTS], signal)
   const isRunning = tools.world.deployments.byIndex(OWNER_INDEX, uid).length > 0
   if (isRunning) throw new Waiting('Deleting', 'the broker pods are being deleted', LOOK_AGAIN_MS)
-  if (known !== undefined) await tools.publisher.remove(known, uid)
-  else if ('problem' in answer) throw new Error(`Redis cannot be cleaned: ${answer.problem.message}`)
+  if (target !== undefined) await tools.publisher.remove(target, uid)
+  if ('problem' in answer) throw new Error(`Redis cannot be cleaned: ${answer.problem.message}`)
+}
+
+function stateOff(hub: Hub): HubState {
+  const off = { ...hub, spec: { ...hub.spec, enabled: false } }
+  return {
+    version: HUB_STATE_VERSION,
+    hub: hubRecord(off, hub.metadata.uid ?? '', []),
+    devices: [],
+    networks: [],
+    routes: [],
+  }
 }
 
 async function deleteMembers(tools: Tools, hub: Hub, signal: AbortSignal): Promise<void> {

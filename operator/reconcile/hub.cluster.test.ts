@@ -16,7 +16,7 @@ import {
   type Secret,
   type Service,
 } from '../api/resources.ts'
-import { Stage, textOf, untilCondition, untilReady } from '../operator.fixture.ts'
+import { REDIS_SECRET, Stage, textOf, untilCondition, untilReady } from '../operator.fixture.ts'
 import { fingerprint } from '../pki/facts.ts'
 import { issueDeviceCertificate, issueServerCertificate } from '../pki/issue.ts'
 import { HOUR, makeCa, serial } from '../pki/pki.fixture.ts'
@@ -384,6 +384,30 @@ describe('the end of a hub', () => {
     await post()
     await ready()
     await untilReady(stage.space, DEVICES, ['lamp'])
+  })
+
+  it('does not hold up its namespace, which takes away what cleaning up would need', async () => {
+    const first = stage.start()
+    const { metadata } = await post()
+    const uid = metadata.uid ?? ''
+    await device('lamp')
+    await stage.space.post(NETWORKS, 'web', { spec: { hubRef: { name: 'home' }, type: 'REST' } })
+    await ready()
+    await untilReady(stage.space, DEVICES, ['lamp'])
+    // One that knows nothing of before, in the middle of it.
+    await first.stop()
+    const { client, name } = stage.space
+    // From here on nothing can be created in it. No namespace controller runs here to do the rest.
+    await client.request({ method: 'DELETE', path: `/api/v1/namespaces/${name}` })
+    for (const resource of [...OWNED_RESOURCES, DEVICES, NETWORKS, HUBS])
+      for (const object of await stage.space.list(resource))
+        if (object.metadata.name !== REDIS_SECRET)
+          await stage.space.delete(resource, object.metadata.name ?? '')
+    stage.start()
+    for (const resource of [DEVICES, NETWORKS, HUBS])
+      await vi.waitFor(async () => expect(await stage.space.list(resource)).toEqual([]), waiting)
+    expect(await keysOf(uid)).toEqual([])
+    expect(await stage.redis.client().acl('USERS')).toEqual(['default'])
   })
 
   it('has a way out when its Redis is gone for good', async () => {

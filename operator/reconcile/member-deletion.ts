@@ -1,6 +1,6 @@
 /** The end of a device, network or route: gone from the API only when no broker knows it any more. */
-import { type Device, type Network, type Route, SECRETS, SERVICES } from '../api/resources.ts'
-import { hubRedisWorkload } from '../compile/names.ts'
+import { type Device, type Hub, type Network, type Route, SECRETS, SERVICES } from '../api/resources.ts'
+import { hubWorkload } from '../compile/names.ts'
 import type { Applier } from '../runtime/apply.ts'
 import type { ReconcileContext } from '../runtime/controller.ts'
 import { finalize, isDeleting } from '../runtime/finalizer.ts'
@@ -9,7 +9,6 @@ import { objectKey, type Resource } from '../runtime/resource.ts'
 import { hubKeyOf } from '../watch/indexes.ts'
 import { EVENT_REASONS } from './event-reasons.ts'
 import { type MemberKind, memberKey } from './published.ts'
-import { redisMode } from './redis-access.ts'
 import { FINALIZER, FORCE_ANNOTATION, type Tools } from './tools.ts'
 
 /** Whatever happens, the next state that reaches Redis has the object no more. */
@@ -53,17 +52,19 @@ export async function finalizeMember(
   return done()
 }
 
-/** By what was published last. Without a hub there is no broker, and without its Redis nobody to ask. */
+/** By what was published last. Without a hub there is no broker. */
 function isUnknownToBrokers(tools: Tools, kind: MemberKind, object: Member['object']): boolean {
   const key = hubKeyOf(object)
   const hub = tools.world.hubs.get(key)
   if (hub === undefined) return true
-  if (isDeleting(hub) && redisMode(hub, tools) === 'Managed') {
-    const redis = objectKey(hub.metadata.namespace, hubRedisWorkload(hub.metadata.name))
-    if (tools.world.statefulSets.get(redis) === undefined) return true
-  }
+  if (isDeleting(hub) && isDismantled(hub, tools)) return true
   const published = tools.published.get(key)
   if (published === undefined || published.uid !== hub.metadata.uid) return false
   const member = published.members.get(memberKey(kind, object.metadata.name))
   return member?.uid !== object.metadata.uid
+}
+
+/** When a whole namespace goes, so do the brokers, and what would be needed to publish anything. */
+function isDismantled({ metadata }: Hub, { world }: Tools): boolean {
+  return world.deployments.get(objectKey(metadata.namespace, hubWorkload(metadata.name))) === undefined
 }

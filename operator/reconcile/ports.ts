@@ -6,7 +6,9 @@ import type { RedisAccess } from '../../contract/redis-access.ts'
 /** The Redis of a hub, as the operator reaches it. */
 export interface RedisTarget {
   access: RedisAccess
-  /** Password of the hub's own Redis user, which is made where this is given. */
+  /** Whether the hub has a Redis user that the operator makes and takes away. */
+  hasOwnUser: boolean
+  /** Password of that user, to make it with. */
   hubPassword?: string
 }
 

@@ -95,9 +95,28 @@ export async function redisTarget(
   if (mode === 'Managed') return { found: managedTarget(hub, tools) }
   const access = await givenAccess(hub, mode, tools, signal)
   if ('problem' in access) return access
-  if (!hasOwnUser(mode)) return { found: { access: access.found } }
+  if (!hasOwnUser(mode)) return { found: { access: access.found, hasOwnUser: false } }
   // Without it the pods could not be let in, so there is nobody to publish for.
-  return { found: hubPassword === undefined ? undefined : { access: access.found, hubPassword } }
+  if (hubPassword === undefined) return { found: undefined }
+  return { found: { access: access.found, hasOwnUser: true, hubPassword } }
+}
+
+/**
+ * The Redis to clean when a hub goes. What the hub's reconcile has made may be gone already, so only what was given is
+ * asked for. Undefined: a managed one, which goes with its hub, volume and all.
+ */
+export async function removalTarget(
+  hub: Hub,
+  tools: Tools,
+  signal: AbortSignal,
+): Promise<Found<RedisTarget | undefined>> {
+  const mode = redisMode(hub, tools)
+  if (mode === 'Managed') return { found: undefined }
+  const access = await givenAccess(hub, mode, tools, signal)
+  if ('found' in access) return { found: { access: access.found, hasOwnUser: hasOwnUser(mode) } }
+  // Its Secret may have been deleted before the hub was.
+  const known = tools.publisher.lastTarget(hub.metadata.uid ?? '')
+  return known === undefined ? access : { found: known }
 }
 
 /** The user of the hub stands in the configuration of a managed Redis already. */
@@ -106,5 +125,5 @@ function managedTarget(hub: Hub, tools: Tools): RedisTarget | undefined {
   const password = server && secretText(server, 'password')
   const caCertificates = server && secretText(server, 'ca.crt')
   if (password === undefined || caCertificates === undefined) return undefined
-  return { access: { url: managedUrl(hub, tools), password, caCertificates } }
+  return { access: { url: managedUrl(hub, tools), password, caCertificates }, hasOwnUser: false }
 }

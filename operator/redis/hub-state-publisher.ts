@@ -72,7 +72,7 @@ export class RedisPublisher implements HubStatePublisher {
     return this.#inRow(hubUid, async () => {
       const connection = await this.#connectionOf(hubUid, target)
       await connection.writer.delete(hubUid)
-      if (target.hubPassword !== undefined) await connection.acl.remove(hubUid)
+      if (target.hasOwnUser) await connection.acl.remove(hubUid)
       this.#removed.set(hubUid, true)
       this.#leave(hubUid)
     })
