@@ -3,7 +3,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 # The pinned Node 24 comes from the npm package `node`; the machine only has to bring npm.
-export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+# Go's own place comes last: its installer leaves it to the user to put it into PATH.
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH):/usr/local/go/bin
 
 MANIFESTS ?= examples/quickstart
 INSTALLED := node_modules/.installed
