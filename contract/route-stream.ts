@@ -29,14 +29,17 @@ export interface RouteEntry {
 export interface RouteAppend {
   routeId: string
   partitions: number
-  /** Bounds of the whole route, all partitions together. */
+  /**
+   * Bounds of the whole route, all partitions together; bytes are those of topic, payload and content type. A
+   * message that is larger than all of `bytes` is dropped itself, under either policy.
+   */
   buffer: { messages: number; bytes: number; overflow: 'DropOldest' | 'DropNewest' }
 }
 
 export interface RouteBacklog {
   messages: number
   bytes: number
-  /** `time` of the oldest entry; undefined when nothing waits. */
+  /** `time` of the entry that was appended first; undefined when nothing waits. */
   oldestTime: number | undefined
   /** Messages lost to the bound since the stream was made. */
   dropped: number
@@ -62,8 +65,9 @@ export interface RouteFailure {
 
 export interface RouteStream {
   /**
-   * Entries after `after` (from the start when absent), oldest first, at most `limit`. Waits up to `waitMs` when
-   * there are none. Nothing is taken out: a worker that dies is followed by one that reads the same again.
+   * Entries after `after` (from the start when absent), oldest first, at most `limit`, fewer when they are large.
+   * Waits up to `waitMs` when there are none; resolves with none once `signal` aborts. Nothing is taken out: a
+   * worker that dies is followed by one that reads the same again.
    */
   read(
     place: { routeId: string; partition: number },
@@ -71,15 +75,21 @@ export interface RouteStream {
   ): Promise<RouteEntry[]>
   /** Delivered: the entries are gone when this resolves. Unknown positions are done already. */
   settle(place: { routeId: string; partition: number }, positions: readonly string[]): Promise<void>
-  /** Given up: settled and kept as dead letters in one step; the oldest beyond `maxMessages` make room. */
+  /**
+   * Given up: settled and kept as dead letters in one step. Beyond `maxMessages` those with the oldest entries
+   * make room. A letter whose entry is gone already is kept too; one that is there already is replaced.
+   */
   bury(
     place: { routeId: string; partition: number },
     letters: readonly DeadLetter[],
     bounds: { maxMessages: number },
   ): Promise<void>
-  /** Dead letters after `after` (an entry's position), oldest first. */
+  /** Dead letters after `after` (an entry's position), in the order of their entries, fewer when they are large. */
   deadLetters(routeId: string, options: { after?: string; limit: number }): Promise<DeadLetter[]>
-  /** Puts dead letters back at the end of their partitions, with the same ids, in one step; tells how many. */
+  /**
+   * Puts dead letters back at the end of their partitions, with the same ids, in one step; tells how many. Nothing
+   * is dropped to make room: those for which there is none stay dead letters.
+   */
   replay(routeId: string, positions: readonly string[], append: RouteAppend): Promise<number>
   /** Removes dead letters, by position or all older than a time (ms since the epoch); tells how many. */
   purge(routeId: string, which: { positions: readonly string[] } | { deadBefore: number }): Promise<number>

@@ -1,20 +1,20 @@
 import { expect, test } from 'vitest'
 import { createMemoryStore } from './memory-store.ts'
+import { routeStreamContract } from './route-stream.contract.ts'
 import { storeContract } from './store.contract.ts'
 import type { AcceptRequest } from './store.ts'
 
-storeContract(
-  'the memory store',
-  async () => {
-    const store = createMemoryStore()
-    const reopen = async () => {
-      await store.close()
-      return store
-    }
-    return { store, reopen, cleanup: () => store.close() }
-  },
-  { durable: false },
-)
+async function makeStore() {
+  const store = createMemoryStore()
+  const reopen = async () => {
+    await store.close()
+    return store
+  }
+  return { store, reopen, cleanup: () => store.close() }
+}
+
+storeContract('the memory store', makeStore, { durable: false })
+routeStreamContract('the memory store', makeStore, { durable: false })
 
 const LIMITS = { queueMessages: 10, queueBytes: 10_000, queueOverflow: 'DropOldest' } as const
 

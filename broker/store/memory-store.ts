@@ -1,3 +1,4 @@
+import { MemoryRouteStream } from './memory-route-stream.ts'
 import { SessionQueue } from './session-queue.ts'
 import type {
   AcceptRequest,
@@ -45,6 +46,7 @@ class MemoryStore implements Store {
   readonly #sessions = new Map<string, MemorySession>()
   readonly #retained = new Map<string, ApplicationMessage>()
   readonly #wills = new Map<string, WillRecord>()
+  readonly #routes = new MemoryRouteStream()
   readonly #now: () => number
 
   constructor(now: () => number) {
@@ -53,6 +55,7 @@ class MemoryStore implements Store {
 
   async open(limits: StoreLimits): Promise<StoredState> {
     this.#limits = limits
+    this.#routes.open()
     this.#forgetExpired(this.#now())
     return {
       sessions: Array.from(this.#sessions.values(), (session) => session.record),
@@ -71,10 +74,13 @@ class MemoryStore implements Store {
       return { duplicate: true, seqs: targets.map(() => null), dropped: NOTHING_DROPPED }
     }
     if (request.retained === 'Clear') this.#retained.delete(request.message.topic)
-    if (targets.length === 0 && request.retained !== 'Set') return NOTHING_QUEUED
+    const { routes } = request
+    if (targets.length === 0 && request.retained !== 'Set' && routes === undefined) return NOTHING_QUEUED
     const message = detachMessage(request.message)
     if (request.retained === 'Set') this.#retained.set(message.topic, message)
-    return this.#enqueue(message, targets)
+    const result = this.#enqueue(message, targets)
+    const routeDrops = routes === undefined ? undefined : this.#routes.append(message, routes)
+    return routeDrops === undefined ? result : { ...result, routeDrops }
   }
 
   async putSession(record: SessionRecord): Promise<void> {
@@ -115,7 +121,13 @@ class MemoryStore implements Store {
     this.#wills.delete(sessionKey)
   }
 
-  async close(): Promise<void> {}
+  routes(): MemoryRouteStream {
+    return this.#routes
+  }
+
+  async close(): Promise<void> {
+    this.#routes.close()
+  }
 
   /** Looks first and marks after, so that a duplicate changes nothing. */
   #isDuplicate({ willOf, incoming }: AcceptRequest): boolean {

@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { storePrefix } from '../../contract/redis-keys.ts'
+import type { RouteStream } from '../../contract/route-stream.ts'
 import { type RedisSettingsSource, RedisUnavailable } from '../redis/open-redis.ts'
 import { Reconnecting } from '../redis/reconnecting.ts'
+import { NO_ROUTE_STREAM, withRoutesDropped } from './no-route-stream.ts'
 import { RedisPipeline, type StoreConnection, type WriteOperation } from './redis-pipeline.ts'
 import { readQueuePart } from './redis-queue-reader.ts'
 import {
@@ -140,6 +142,14 @@ export class RedisStore implements Store {
   }
 
   accept(request: AcceptRequest): AcceptResult | Promise<AcceptResult> {
+    return withRoutesDropped(request, this.#accept(request))
+  }
+
+  routes(): RouteStream {
+    return NO_ROUTE_STREAM
+  }
+
+  #accept(request: AcceptRequest): AcceptResult | Promise<AcceptResult> {
     const storesNothing =
       request.targets.length === 0 &&
       request.retained === undefined &&

@@ -10,6 +10,9 @@ import { StoreError } from './store-error.ts'
  *
  * `queue.session` has no foreign key: the rows of a deleted session are swept in small steps afterwards.
  * `session.next_seq` is written when the last entry of a queue goes; otherwise the queue itself knows.
+ *
+ * The counts in `route_stream` are those of its rows, written with each transaction that changes them. Rows of a
+ * stream that is gone are swept, as those of a session are.
  */
 const STEPS: readonly string[] = [
   `
@@ -61,6 +64,46 @@ const STEPS: readonly string[] = [
     session_key TEXT PRIMARY KEY,
     device_id TEXT NOT NULL,
     body INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
+  `
+  CREATE TABLE route_stream (
+    id INTEGER PRIMARY KEY,
+    route TEXT NOT NULL UNIQUE,
+    last_seq INTEGER NOT NULL,
+    messages INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    dropped INTEGER NOT NULL,
+    letters INTEGER NOT NULL
+  ) STRICT;
+  CREATE TABLE route_entry (
+    stream INTEGER NOT NULL,
+    partition INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    body INTEGER NOT NULL,
+    shared INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    time REAL NOT NULL,
+    device_id TEXT,
+    trail TEXT,
+    PRIMARY KEY (stream, partition, seq)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE route_letter (
+    stream INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    body INTEGER NOT NULL,
+    shared INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    time REAL NOT NULL,
+    device_id TEXT,
+    trail TEXT,
+    attempts INTEGER NOT NULL,
+    first_error TEXT NOT NULL,
+    last_error TEXT NOT NULL,
+    dead_at REAL NOT NULL,
+    PRIMARY KEY (stream, seq)
   ) STRICT, WITHOUT ROWID;
   `,
 ]

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { routeStreamContract } from './route-stream.contract.ts'
 import { createSqliteStore, type SqliteStoreOptions } from './sqlite-store.ts'
 import { storeContract } from './store.contract.ts'
 import type { AcceptRequest, ApplicationMessage, Store } from './store.ts'
@@ -26,27 +27,26 @@ function damagePayloads(file: Buffer): Buffer {
 
 const newDirectory = () => mkdtempSync(join(tmpdir(), 'hublet-store-'))
 
-storeContract(
-  'the SQLite store',
-  async () => {
-    const directory = newDirectory()
-    const path = join(directory, 'hub.db')
-    let store = createSqliteStore(path)
-    return {
-      store,
-      reopen: async () => {
-        await store.close()
-        store = createSqliteStore(path)
-        return store
-      },
-      cleanup: async () => {
-        await store.close()
-        rmSync(directory, { recursive: true })
-      },
-    }
-  },
-  { durable: true },
-)
+async function makeStore() {
+  const directory = newDirectory()
+  const path = join(directory, 'hub.db')
+  let store = createSqliteStore(path)
+  return {
+    store,
+    reopen: async () => {
+      await store.close()
+      store = createSqliteStore(path)
+      return store
+    },
+    cleanup: async () => {
+      await store.close()
+      rmSync(directory, { recursive: true })
+    },
+  }
+}
+
+storeContract('the SQLite store', makeStore, { durable: true })
+routeStreamContract('the SQLite store', makeStore, { durable: true })
 
 describe('the SQLite store', () => {
   let directory: string

@@ -1,6 +1,9 @@
 import type { DatabaseSync } from 'node:sqlite'
+import type { RouteStream } from '../../contract/route-stream.ts'
 import { GroupCommit } from './group-commit.ts'
+import { RouteWaiters } from './route-waiters.ts'
 import { openDatabase, toStoreError } from './sqlite-database.ts'
+import { SqliteRouteStream } from './sqlite-route-stream.ts'
 import { SqliteTables } from './sqlite-tables.ts'
 import type {
   AcceptRequest,
@@ -49,6 +52,12 @@ class SqliteStore implements Store {
   #open: OpenStore | undefined
   #limits: StoreLimits = { queueMessages: 0, queueBytes: 0, queueOverflow: 'DropNewest' }
   #sweeping = false
+  readonly #waiters = new RouteWaiters()
+  readonly #routes = new SqliteRouteStream({
+    submit: (run, weight) => this.#submit((tables) => run(tables.routes), weight),
+    waiters: this.#waiters,
+    onRemoved: () => void this.#sweep(),
+  })
 
   constructor(path: string, options: SqliteStoreOptions) {
     this.#path = path
@@ -60,7 +69,7 @@ class SqliteStore implements Store {
     const { maxBytes = 4 * 1024 ** 3, lockWaitMs = 2000, now = Date.now } = this.#options
     const db = openDatabase(this.#path, { maxBytes, lockWaitMs })
     try {
-      const tables = new SqliteTables(db)
+      const tables = new SqliteTables(db, (routeId, partition) => this.#waiters.wake(routeId, partition))
       const state = tables.load(now())
       const commits = new GroupCommit(tables, {
         describe: (error) => toStoreError(error, this.#path),
@@ -68,6 +77,7 @@ class SqliteStore implements Store {
       })
       this.#open = { db, tables, commits }
       this.#limits = limits
+      this.#waiters.open()
       void this.#sweep()
       return state
     } catch (error) {
@@ -85,7 +95,8 @@ class SqliteStore implements Store {
       request.targets.length === 0 &&
       request.retained === undefined &&
       request.incoming === undefined &&
-      request.willOf === undefined
+      request.willOf === undefined &&
+      request.routes === undefined
     if (storesNothing && this.#open?.commits.idle) return NOTHING_STORED
     const limits = this.#limits
     return this.#submit((tables) => tables.accept(request, limits), request.message.payload.length)
@@ -125,7 +136,12 @@ class SqliteStore implements Store {
     return this.#submit((tables) => tables.deleteWill(sessionKey))
   }
 
+  routes(): RouteStream {
+    return this.#routes
+  }
+
   async close(): Promise<void> {
+    this.#waiters.close()
     const open = this.#open
     if (open === undefined) return
     this.#open = undefined
@@ -145,7 +161,7 @@ class SqliteStore implements Store {
     return open.commits.submit(() => run(open.tables), weight)
   }
 
-  /** Takes the queues of deleted sessions away bit by bit: a long one must not stop the event loop. */
+  /** Takes what deleted sessions and removed routes leave away bit by bit: a long queue must not stop the event loop. */
   async #sweep(): Promise<void> {
     const open = this.#open
     if (open === undefined || this.#sweeping) return

@@ -4,6 +4,7 @@ import { SessionTable } from './session-table.ts'
 import { type BodyReference, SqliteBodies } from './sqlite-bodies.ts'
 import { type BodyRow, decodeMessage, decodeSession, type SessionRow } from './sqlite-codec.ts'
 import { SqliteQueue } from './sqlite-queue.ts'
+import { SqliteRoutes } from './sqlite-routes.ts'
 import { prepareStatements, type Statements } from './sqlite-statements.ts'
 import type {
   AcceptRequest,
@@ -28,15 +29,20 @@ export class SqliteTables implements Transaction {
   readonly #sessions = new SessionTable()
   readonly #bodies: SqliteBodies
   readonly #queue: SqliteQueue
+  readonly routes: SqliteRoutes
+  readonly #onAppended: (routeId: string, partition: number) => void
   /** Ids of deleted sessions that still have rows in `queue`. */
   #deleted: number[] = []
   #lastSessionId = 0
   readonly #sql: Statements
 
-  constructor(db: DatabaseSync) {
+  /** `onAppended` hears, after COMMIT, of each message that was appended to a route. */
+  constructor(db: DatabaseSync, onAppended: (routeId: string, partition: number) => void = () => {}) {
     this.#db = db
+    this.#onAppended = onAppended
     this.#bodies = new SqliteBodies(db)
     this.#queue = new SqliteQueue(db, this.#sessions, this.#bodies)
+    this.routes = new SqliteRoutes(db, this.#bodies)
     this.#sql = prepareStatements(db)
   }
 
@@ -47,14 +53,17 @@ export class SqliteTables implements Transaction {
 
   commit(): void {
     this.#queue.saveNextSeqs()
+    this.routes.beforeCommit()
     this.#sql.commit.run()
     this.#sessions.commit()
+    this.routes.afterCommit(this.#onAppended)
   }
 
   rollback(): void {
     // On a full disk SQLite has rolled back already.
     if (this.#db.isTransaction) this.#sql.rollback.run()
     this.#sessions.rollback()
+    this.routes.rollback()
   }
 
   /** Reads what survives and forgets what has expired at `now`, in a transaction of its own. */
@@ -66,6 +75,7 @@ export class SqliteTables implements Transaction {
         retained: this.#loadRetained(now),
         wills: this.#loadWills(),
       }
+      this.routes.load()
       this.commit()
       return state
     } catch (error) {
@@ -75,16 +85,18 @@ export class SqliteTables implements Transaction {
   }
 
   accept(request: AcceptRequest, limits: StoreLimits): AcceptResult {
-    const { message, targets, retained } = request
+    const { message, targets, retained, routes } = request
     if (this.#isDuplicate(request)) {
       return { duplicate: true, seqs: targets.map(() => null), dropped: [] }
     }
     if (retained === 'Clear') this.#clearRetained(message.topic)
-    const reference = this.#bodies.begin(targets.length + (retained === 'Set' ? 1 : 0))
+    const mostRefs = targets.length + (retained === 'Set' ? 1 : 0) + (routes?.into.length ?? 0)
+    const reference = this.#bodies.begin(mostRefs)
     const result = this.#enqueue(request, reference, limits)
+    const routeDrops = routes === undefined ? undefined : this.routes.append(message, routes, reference)
     if (retained === 'Set') this.#setRetained(message.topic, reference)
     this.#bodies.finish(message)
-    return result
+    return routeDrops === undefined ? result : { ...result, routeDrops }
   }
 
   putSession({ key, deviceId, clientId, subscriptions, expiresAt }: SessionRecord): void {
@@ -137,15 +149,19 @@ export class SqliteTables implements Transaction {
     if (will !== undefined) this.#bodies.dropRef({ body: will.body, shared: 0 })
   }
 
-  /** Deleted sessions whose queues are still to be swept. */
+  /** Deleted sessions and removed routes whose rows are still to be swept. */
   get toSweep(): number {
-    return this.#deleted.length
+    return this.#deleted.length + this.routes.toSweep
   }
 
-  /** Removes a bounded number of entries of a deleted session. */
+  /** Removes a bounded number of rows of a deleted session or a removed route. */
   sweep(): void {
     const [id] = this.#deleted
-    if (id === undefined || !this.#queue.sweep(id)) return
+    if (id === undefined) {
+      this.routes.sweep()
+      return
+    }
+    if (!this.#queue.sweep(id)) return
     this.#deleted.shift()
     this.#sessions.onRollback(() => this.#deleted.unshift(id))
   }

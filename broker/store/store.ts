@@ -1,6 +1,8 @@
+import type { RouteAppend, RouteStream } from '../../contract/route-stream.ts'
+
 /**
- * The durable half of a broker: sessions, their queues, retained messages, wills. One contract suite
- * (`store.contract.ts`) holds every implementation to the same promises:
+ * The durable half of a broker: sessions, their queues, retained messages, wills, the streams of routes. One
+ * contract suite (`store.contract.ts`) holds every implementation to the same promises:
  *
  * - `accept` is atomic: all its effects are stored, or none. It resolves only when they would survive the
  *   death of this process, and calls resolve in the order they were made.
@@ -72,6 +74,18 @@ export interface AcceptTarget {
   subscriptionIds?: number[]
 }
 
+/** The routes that take a message, with what their entries say beside the message itself. */
+export interface RouteIntake {
+  /** Each route once. */
+  into: readonly RouteAppend[]
+  /** The same in every route: unique, made by the caller, a UUIDv7. */
+  id: string
+  /** When the hub accepted the message, ms since the epoch. */
+  time: number
+  deviceId?: string
+  trail?: readonly string[]
+}
+
 export interface AcceptRequest {
   message: ApplicationMessage
   /** Persistent sessions to queue for. Unknown keys are skipped (the session has just ended). */
@@ -82,6 +96,8 @@ export interface AcceptRequest {
   incoming?: { sessionKey: string; packetId: number }
   /** This message is the stored will of that session, taken out in the same step, so it enters once. */
   willOf?: string
+  /** At any QoS; the bounds of the routes are kept as told here, not those of the sessions. */
+  routes?: RouteIntake
 }
 
 export interface AcceptResult {
@@ -91,7 +107,11 @@ export interface AcceptResult {
   seqs: ReadonlyArray<number | null>
   /** Sessions that lost a message to make room or to keep the bound, with how many. */
   dropped: ReadonlyArray<{ sessionKey: string; count: number }>
+  /** Routes that lost a message to make room or to keep the bound, with how many; absent: none did. */
+  routeDrops?: RouteDrops
 }
+
+export type RouteDrops = ReadonlyArray<{ routeId: string; count: number }>
 
 export interface StoreLimits {
   queueMessages: number
@@ -130,6 +150,9 @@ export interface Store {
 
   putWill(will: WillRecord): Promise<void>
   deleteWill(sessionKey: string): Promise<void>
+
+  /** The same object for the life of the store; its calls fail while the store is not open. */
+  routes(): RouteStream
 
   /** Writes what is pending and closes. */
   close(): Promise<void>

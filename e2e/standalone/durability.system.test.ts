@@ -40,6 +40,7 @@ function wrap(store: Store): Store {
     forgetIncoming: (key, packetId) => store.forgetIncoming(key, packetId),
     putWill: (will) => store.putWill(will),
     deleteWill: (key) => store.deleteWill(key),
+    routes: () => store.routes(),
     close: () => store.close(),
   }
 }
