@@ -1,11 +1,13 @@
 /** From the spec of a route and its secret values to the sink of its destination. */
 import type { RouteSpec } from '../../crds/route.ts'
 import type { Egress } from '../net/egress.ts'
+import { milliseconds } from '../run/delivery-policy.ts'
 import { createIftttSink } from './ifttt/ifttt-sink.ts'
 import { createMysqlSink } from './mysql/mysql-sink.ts'
 import { createPostgresqlSink } from './postgresql/postgresql-sink.ts'
 import type { PublishReply } from './rest/reply.ts'
 import { createRestSink } from './rest/rest-sink.ts'
+import { createS3Sink } from './s3/s3-sink.ts'
 import { type Sink, type SinkFailure, unavailable } from './sink.ts'
 import { databaseTls } from './sql/database-tls.ts'
 
@@ -54,7 +56,8 @@ const referred = (values: Values, path: string, reference: unknown) =>
   reference === undefined ? undefined : needed(values, path)
 
 function open(spec: RouteSpec, values: Values, tools: SinkTools): Sink | SinkFailure {
-  const { database, rest, ifttt } = spec
+  const { s3, database, rest, ifttt } = spec
+  if (s3 !== undefined) return openS3(s3, spec.delivery.concurrency, values, tools)
   if (database !== undefined) return openDatabase(database, values, tools)
   if (rest !== undefined) return openRest(rest, spec.delivery.concurrency, values, tools)
   if (ifttt !== undefined) {
@@ -63,6 +66,30 @@ function open(spec: RouteSpec, values: Values, tools: SinkTools): Sink | SinkFai
     return createIftttSink({ event, format, baseUrl, key, connections: spec.delivery.concurrency }, tools)
   }
   return unavailable({ code: 'DESTINATION_UNKNOWN', message: 'this version knows no such destination' })
+}
+
+function openS3(
+  s3: NonNullable<RouteSpec['s3']>,
+  connections: number,
+  values: Values,
+  { egress }: SinkTools,
+): Sink {
+  const { endpoint, region, bucket, prefix, strategy, forcePathStyle, batch, caSecretRef } = s3
+  const secrets = 's3.credentialsSecretRef'
+  const sessionToken = values[`${secrets}.sessionToken`]
+  const credentials = () => ({
+    accessKeyId: needed(values, `${secrets}.accessKeyId`),
+    secretAccessKey: needed(values, `${secrets}.secretAccessKey`),
+    ...(sessionToken === undefined ? {} : { sessionToken }),
+  })
+  const { maxMessages, maxBytes, maxAge } = batch
+  const target = {
+    ...{ endpoint, region, bucket, prefix, strategy, forcePathStyle, connections },
+    credentials: s3.credentialsSecretRef === undefined ? undefined : credentials(),
+    ca: referred(values, 's3.caSecretRef', caSecretRef),
+    batch: { maxMessages, maxBytes, lingerMs: milliseconds('s3.batch.maxAge', maxAge) },
+  }
+  return createS3Sink(target, egress)
 }
 
 function openDatabase(
