@@ -9,6 +9,13 @@ import type { AcceptResult, Store } from './store.ts'
 const LIMITS = { queueMessages: 1e6, queueBytes: 1e9, queueOverflow: 'DropNewest' } as const
 const KEYS = ['s/0', 's/1']
 
+const BUFFER = { messages: 1e6, bytes: 1e9, overflow: 'DropNewest' } as const
+const routesOf = (id: number) => ({
+  into: [{ routeId: 'r', partitions: 1, buffer: BUFFER }],
+  id: String(id),
+  time: id,
+})
+
 const ROLES: Record<string, (store: Store, argument: string | undefined) => Promise<void>> = {
   hold: holdStore,
   fill: fillDisk,
@@ -72,6 +79,6 @@ async function send(to: Store, id: number, size: number): Promise<AcceptResult> 
       qos: 1,
       retain: false,
     })),
-    ...(id === 0 ? {} : { incoming: { sessionKey: 's/0', packetId: id } }),
+    ...(id === 0 ? {} : { incoming: { sessionKey: 's/0', packetId: id }, routes: routesOf(id) }),
   })
 }

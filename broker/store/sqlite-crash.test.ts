@@ -50,8 +50,23 @@ describe('killed with SIGKILL at any moment, the SQLite store', () => {
     }
   }
 
+  /** What the route has, which must be what it has counted. */
+  async function routed(store: Store): Promise<number[]> {
+    const options = { limit: 1e6, waitMs: 0, signal: new AbortController().signal }
+    const place = { routeId: 'r', partition: 0 }
+    const ids: number[] = []
+    for (let after = {}; ; ) {
+      const entries = await store.routes().read(place, { ...options, ...after })
+      if (entries.length === 0) break
+      ids.push(...entries.map(({ id }) => Number(id)))
+      after = { after: entries.at(-1)!.position }
+    }
+    expect(await store.routes().backlog('r')).toMatchObject({ messages: ids.length, dropped: 0 })
+    return ids
+  }
+
   test.each(DELAYS)(
-    'has every acknowledged message in every queue, and of the others all or nothing (after %i ms)',
+    'has every acknowledged message in every queue and route, and of the others all or nothing (after %i ms)',
     async (delay) => {
       const said = await killAfter(delay)
       expect(said.length).toBeGreaterThan(0)
@@ -61,6 +76,7 @@ describe('killed with SIGKILL at any moment, the SQLite store', () => {
       try {
         const { ids, seqs } = await queued(store, 's/0')
         expect((await queued(store, 's/1')).ids).toEqual(ids)
+        expect(await routed(store)).toEqual(ids)
         expect(seqs).toEqual(seqs.map((_, i) => i + 1))
         const found = new Set(ids)
         expect(acknowledged.filter((id) => !found.has(id))).toEqual([])

@@ -5,7 +5,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { routeStreamContract } from './route-stream.contract.ts'
 import { createSqliteStore, type SqliteStoreOptions } from './sqlite-store.ts'
 import { storeContract } from './store.contract.ts'
 import type { AcceptRequest, ApplicationMessage, Store } from './store.ts'
@@ -46,7 +45,6 @@ async function makeStore() {
 }
 
 storeContract('the SQLite store', makeStore, { durable: true })
-routeStreamContract('the SQLite store', makeStore, { durable: true })
 
 describe('the SQLite store', () => {
   let directory: string

@@ -86,4 +86,67 @@ describe('A transaction that is rolled back leaves no trace of', () => {
     expect(tables.toSweep).toBe(0)
     expect(db.prepare('SELECT count(*) AS n FROM queue').get()?.['n']).toBe(0)
   })
+
+  describe('a route:', () => {
+    const place = { routeId: 'r', partition: 0 }
+    const buffer = { messages: 2, bytes: 1000, overflow: 'DropOldest' } as const
+    const into = [{ routeId: 'r', partitions: 1, buffer }]
+    const append = (id: string) =>
+      tables.accept({ message: MESSAGE, targets: [], routes: { into, id, time: 1 } }, LIMITS)
+    const ids = () => commit(() => tables.routes.read(place, 0, 9)).map(({ id }) => id)
+    const backlog = () => commit(() => tables.routes.backlog('r'))
+    const failure = { code: 'X', message: 'x', time: 1 }
+    const bury = () => {
+      const letters = tables.routes
+        .read(place, 0, 9)
+        .map((entry) => ({ entry, attempts: 1, firstError: failure, lastError: failure, deadAt: 1 }))
+      tables.routes.bury(place, letters, 9)
+    }
+
+    test('one that was new', () => {
+      rollBack(() => append('a'))
+      expect(ids()).toEqual([])
+      commit(() => append('b'))
+      expect(ids()).toEqual(['b'])
+    })
+
+    test('entries and drops, also where the bound counts them', () => {
+      commit(() => append('a'))
+      rollBack(() => {
+        for (const id of ['b', 'c', 'd']) append(id)
+      })
+      expect(backlog()).toMatchObject({ messages: 1, bytes: 2, dropped: 0 })
+      commit(() => append('b'))
+      expect(ids()).toEqual(['a', 'b'])
+    })
+
+    test('what was settled, buried, replayed and purged', () => {
+      for (const id of ['a', 'b']) commit(() => append(id))
+      rollBack(() => tables.routes.settle(place, [1, 2]))
+      rollBack(() => bury())
+      expect(ids()).toEqual(['a', 'b'])
+      commit(() => bury())
+      rollBack(() => tables.routes.replay('r', [1, 2], into[0]!))
+      rollBack(() => tables.routes.purge('r', [1, 2]))
+      expect(backlog()).toMatchObject({ messages: 0, deadLetters: 2 })
+      commit(() => tables.routes.replay('r', [1, 2], into[0]!))
+      expect(ids()).toEqual(['a', 'b'])
+    })
+
+    test('its removal, and the sweep after it', () => {
+      for (const id of ['a', 'b']) commit(() => append(id))
+      rollBack(() => tables.routes.removeRoute('r'))
+      expect(tables.toSweep).toBe(0)
+      expect(ids()).toEqual(['a', 'b'])
+      commit(() => tables.routes.removeRoute('r'))
+      rollBack(() => {
+        while (tables.toSweep > 0) tables.sweep()
+      })
+      expect(tables.toSweep).toBe(1)
+      while (tables.toSweep > 0) commit(() => tables.sweep())
+      for (const table of ['route_entry', 'body']) {
+        expect(db.prepare(`SELECT count(*) AS n FROM ${table}`).get()?.['n']).toBe(0)
+      }
+    })
+  })
 })
