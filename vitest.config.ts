@@ -1,7 +1,8 @@
 import { defineConfig } from 'vitest/config'
 
-// Two projects: `unit` runs file by file in parallel; `system` starts real servers (mosquitto clients,
-// openssl, whole hublet processes), so its files run one after another and never fight for the two cores.
+// Three projects: `unit` runs file by file in parallel; `system` starts real servers (mosquitto clients,
+// openssl, whole hublet processes), so its files run one after another and never fight for the two cores; nor do
+// the projects, which run in the order of their groups.
 export default defineConfig({
   test: {
     projects: [
@@ -11,11 +12,13 @@ export default defineConfig({
           include: ['**/*.test.ts'],
           exclude: ['node_modules/**', '**/*.system.test.ts', '**/*.cluster.test.ts'],
           testTimeout: 20_000,
+          sequence: { groupOrder: 1 },
         },
       },
       {
         test: {
           name: 'system',
+          sequence: { groupOrder: 2 },
           include: ['**/*.system.test.ts'],
           exclude: ['node_modules/**'],
           testTimeout: 120_000,
@@ -27,6 +30,7 @@ export default defineConfig({
         // Against a real kube-apiserver and etcd, started once for all files (`make test-cluster`).
         test: {
           name: 'cluster',
+          sequence: { groupOrder: 3 },
           include: ['**/*.cluster.test.ts'],
           exclude: ['node_modules/**'],
           globalSetup: ['e2e/apiserver/vitest-setup.ts'],
