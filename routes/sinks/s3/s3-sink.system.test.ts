@@ -181,7 +181,7 @@ describe('an object of the S3 sink', () => {
     [
       'an unknown key',
       { credentials: { accessKeyId: 'nobody', secretAccessKey: 'x' } },
-      'InvalidAccessKeyId',
+      'UserNotFound',
     ],
     ['no credentials', { credentials: undefined }, '403 AccessDenied'],
   ])('is not made with %s; all messages wait', async (_, target, text) => {
