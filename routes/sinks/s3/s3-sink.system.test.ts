@@ -178,11 +178,7 @@ describe('an object of the S3 sink', () => {
 
   it.each([
     ['a missing bucket', { bucket: 'no-such-bucket' }, '404 NoSuchBucket'],
-    [
-      'an unknown key',
-      { credentials: { accessKeyId: 'nobody', secretAccessKey: 'x' } },
-      'UserNotFound',
-    ],
+    ['an unknown key', { credentials: { accessKeyId: 'nobody', secretAccessKey: 'x' } }, 'UserNotFound'],
     ['no credentials', { credentials: undefined }, '403 AccessDenied'],
   ])('is not made with %s; all messages wait', async (_, target, text) => {
     const result = await deliver(makeEntry('a', 'x'), target)
