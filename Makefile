@@ -60,10 +60,8 @@ unit: $(INSTALLED) ## the tests that start no other program
 	@node node_modules/vitest/vitest.mjs run --project unit
 
 .PHONY: test
-test: $(INSTALLED) test-tools lint types verify ## everything: lint, types, drift and all tests (installs the real servers and clients it needs)
+test: $(INSTALLED) test-tools lint types verify ## lint, types, drift and all tests but those of a cluster (installs the real servers and clients it needs)
 	@node node_modules/vitest/vitest.mjs run --project unit --project system
-# On its own: an API server that idles beside the others still takes a share of two cores.
-	@node node_modules/vitest/vitest.mjs run --project cluster
 
 .PHONY: test-full
 test-full: $(INSTALLED) test-tools ## the tests of the operator at the size that is promised: some 15 minutes
@@ -72,6 +70,10 @@ test-full: $(INSTALLED) test-tools ## the tests of the operator at the size that
 .PHONY: test-cluster
 test-cluster: $(INSTALLED) test-tools ## the tests against a real kube-apiserver (found, or built once: about ten minutes)
 	@node node_modules/vitest/vitest.mjs run --project cluster
+
+.PHONY: image
+image: $(INSTALLED) ## the image of operator, brokers and routes, as an OCI archive with its SBOM in .cache/image
+	@node scripts/image/main.ts
 
 .PHONY: bench
 bench: $(INSTALLED) test-tools ## side-by-side figures against mosquitto on this machine
