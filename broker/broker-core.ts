@@ -6,15 +6,15 @@ import { SubscriptionIndex } from './deliver/subscription-index.ts'
 import type { DeviceActivity } from './device-activity.ts'
 import { EventOutlet } from './event-outlet.ts'
 import { Ingest } from './ingest.ts'
-import type { ListenerHost, NetworkPublish } from './listen/listener-host.ts'
+import type { ListenerHost } from './listen/listener-host.ts'
 import { applyChange, type ListenerChanges } from './live-changes.ts'
 import { createMetrics } from './metrics.ts'
+import { publishFromNetwork, publishReply, type ReplyPublish } from './outside-publish.ts'
 import { compileFilters } from './policy/filters.ts'
-import { judgePublish } from './policy/service-level.ts'
-import { ALLOWED, type Denied, deny, type Verdict } from './policy/verdict.ts'
+import type { Verdict } from './policy/verdict.ts'
 import { restore } from './restore.ts'
+import { RouteIntakes } from './route-intakes.ts'
 import { type CloseReason, closeLink } from './session/close-link.ts'
-import { OUT_OF_TOUCH } from './session/connect.ts'
 import type { SessionContext } from './session/context.ts'
 import { LinkHost } from './session/link-host.ts'
 import { LiveDevices } from './session/live-devices.ts'
@@ -65,6 +65,7 @@ export class BrokerCore {
       () => core?.deviceIds() ?? [],
     )
     core = new BrokerCore(options)
+    core.#context.routes.set(state.routes())
     try {
       await restore(core.#context, await store.open(storeLimits(state.hub().limits)))
       await core.#links.start()
@@ -88,7 +89,7 @@ export class BrokerCore {
       hub: () => this.#context.hub(),
       networkByName: (name) => state.networkByName(name),
       openLink: (facts, transport, place) => this.#links.open(facts, transport, place),
-      publish: (message) => this.#publishFromNetwork(message),
+      publish: (message) => publishFromNetwork(this.#context, message),
       raise: (event) => this.#events.raise(event),
       logger,
     }
@@ -111,6 +112,10 @@ export class BrokerCore {
 
   closeLinks(reason: CloseReason): void {
     for (const link of [...this.#links.links]) closeLink(this.#context, link, reason)
+  }
+
+  publishReply(reply: ReplyPublish): Promise<Verdict> {
+    return publishReply(this.#context, reply)
   }
 
   async metrics(): Promise<string> {
@@ -138,28 +143,6 @@ export class BrokerCore {
         this.#context.logger.error({ err: error }, 'a change of the hub could not be applied')
       })
   }
-
-  /** Its token may have been revoked, and nothing would be stored. */
-  #outOfTouch(): Denied | undefined {
-    return this.#context.state.healthy?.() === false ? deny('HUB_BUSY', OUT_OF_TOUCH) : undefined
-  }
-
-  async #publishFromNetwork(publish: NetworkPublish): Promise<Verdict> {
-    const { counters, ingest } = this.#context
-    const { network, topic, payload, qos, retain } = publish
-    const hub = this.#context.hub()
-    const level = judgePublish(hub, { qos, retain, payloadBytes: payload.length })
-    const verdict = hub.enabled ? (this.#outOfTouch() ?? level) : deny('HUB_DISABLED')
-    if (!verdict.allowed) {
-      const { code, detail } = verdict
-      const about = detail === undefined ? {} : { detail }
-      this.#events.raise({ code, objectType: 'network', objectId: network.id, ...about })
-      return verdict
-    }
-    counters.networkRequests += 1
-    await ingest.accept({ topic, payload, qos, retain })
-    return ALLOWED
-  }
 }
 
 function wire(options: CoreOptions): { context: SessionContext; events: EventOutlet } {
@@ -174,7 +157,18 @@ function wire(options: CoreOptions): { context: SessionContext; events: EventOut
   const devices = new LiveDevices({ hub, now })
   const sessions = new Sessions({ store, subscriptions, hub, raise, counters, logger, now })
   const sessionByKey = (key: string) => sessions.get(key)
-  const ingest = new Ingest({ store, subscriptions, retained, sessionByKey, hub, raise, counters, now })
+  const routes = new RouteIntakes({ raise, counters, logger, now })
+  const ingest = new Ingest({
+    store,
+    subscriptions,
+    retained,
+    routes,
+    sessionByKey,
+    hub,
+    raise,
+    counters,
+    now,
+  })
   const mayPublish = (deviceId: string, topic: string) => {
     const live = devices.get(deviceId)
     if (live !== undefined) return live.filters.allowsPublish(topic)
@@ -189,10 +183,19 @@ function wire(options: CoreOptions): { context: SessionContext; events: EventOut
     counters,
     now,
     observe: options.onEvent,
-    publish(topic, payload) {
-      const passage = ingest.enter({ topic, payload, qos: 0, retain: false })
-      // At QoS 0 and without retain nothing is stored, so there is nothing to wait for.
-      ingest.complete(passage, { duplicate: false, seqs: [], dropped: [] })
+    publish(topic, payload, { objectType, objectId }) {
+      const aboutRoute = objectType === 'route' ? objectId : undefined
+      const passage = ingest.enter({ topic, payload, qos: 0, retain: false }, { aboutRoute })
+      const { stored } = passage
+      // Only what routes take is stored of an event; without them it is told before anything that follows.
+      if (!(stored instanceof Promise)) return ingest.complete(passage, stored)
+      stored.then(
+        (result) => ingest.complete(passage, result),
+        (error: unknown) => {
+          counters.storeFaults += 1
+          logger.error({ err: error }, 'an event could not be stored for the routes that take it')
+        },
+      )
     },
   })
   const context: SessionContext = {
@@ -204,6 +207,7 @@ function wire(options: CoreOptions): { context: SessionContext; events: EventOut
     sessions,
     wills,
     ingest,
+    routes,
     counters,
     logger,
     ...(provision === undefined ? {} : { provisioner: new Provisioner({ provision, hub, raise, now }) }),

@@ -6,6 +6,12 @@ export class Counters {
   droppedSlow = 0
   /** Messages that a full queue lost. */
   droppedQueueFull = 0
+  /** Messages that a full buffer of a route lost. */
+  droppedRouteFull = 0
+  /** Messages that were given to routes, each route counted. */
+  messagesRouted = 0
+  /** Replies of destinations that were published. */
+  routeReplies = 0
   messagesRefused = 0
   connectionsAccepted = 0
   connectionsRefused = 0

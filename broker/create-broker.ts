@@ -5,13 +5,16 @@ import { BrokerCore } from './broker-core.ts'
 import type { DeviceActivity } from './device-activity.ts'
 import type { ListenerAddress } from './listen/listener-address.ts'
 import { type OpenListeners, openListeners } from './listen/open-listeners.ts'
+import type { ReplyPublish } from './outside-publish.ts'
 import type { ListenerName } from './policy/link.ts'
+import type { Verdict } from './policy/verdict.ts'
 import type { Provision } from './session/provisioner.ts'
 import type { StateSource } from './state/state-source.ts'
 import type { Store } from './store/store.ts'
 
 export type { DeviceActivity } from './device-activity.ts'
 export type { ListenerAddress } from './listen/listener-address.ts'
+export type { ReplyPublish } from './outside-publish.ts'
 
 export interface BrokerOptions {
   state: StateSource
@@ -35,6 +38,11 @@ export interface Broker {
   activity(): DeviceActivity[]
   /** Cuts every client off, with the event and the MQTT 5 reason that `code` stands for. Listeners stay open. */
   closeLinks(code: EventCode, detail?: string): void
+  /**
+   * Publishes what the destination of a route has answered. Refused (with an event about the route): a topic that
+   * is invalid or the hub's own, what the hub's limits forbid, a loop. Rejects when the store fails.
+   */
+  publishReply(reply: ReplyPublish): Promise<Verdict>
   /** Prometheus text. */
   metrics(): Promise<string>
   /** Closes listeners and links, publishes no will, stores what is pending. */
@@ -65,6 +73,7 @@ export async function createBroker(options: BrokerOptions): Promise<Broker> {
     setCredentials: (credentials) => listeners.setCredentials(credentials),
     activity: () => core.activity(),
     closeLinks: (code, detail) => core.closeLinks({ code, detail }),
+    publishReply: (reply) => core.publishReply(reply),
     metrics: () => core.metrics(),
     stop() {
       stopping ??= stop(core, listeners)

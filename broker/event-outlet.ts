@@ -10,7 +10,7 @@ const TRACKED_OBJECTS = 10_000
 
 export interface EventOutletParts {
   hub: () => HubRecord
-  publish: (topic: string, payload: Buffer) => void
+  publish: (topic: string, payload: Buffer, event: HubEvent) => void
   /** Sees every event, before any limit. */
   observe: ((event: HubEvent) => void) | undefined
   counters: Counters
@@ -60,7 +60,7 @@ export class EventOutlet {
     const { hub, publish, counters } = this.#parts
     const { topic, payload } = encodeEvent(event, hub().events.topicPrefix, time)
     counters.eventsPublished += 1
-    publish(topic, payload)
+    publish(topic, payload, event)
   }
 
   #mayPass(objectId: string, time: number): boolean {

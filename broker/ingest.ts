@@ -6,13 +6,21 @@ import { OutgoingMessage } from './deliver/outgoing-message.ts'
 import { type Recipient, recipientsOf } from './deliver/recipients.ts'
 import type { Session } from './deliver/session.ts'
 import type { SubscriptionIndex } from './deliver/subscription-index.ts'
+import type { RouteIntakes } from './route-intakes.ts'
 import type { RetainedIndex } from './store/retained-index.ts'
-import type { AcceptResult, ApplicationMessage, Store, SubscriptionRecord } from './store/store.ts'
+import type {
+  AcceptResult,
+  ApplicationMessage,
+  RouteIntake,
+  Store,
+  SubscriptionRecord,
+} from './store/store.ts'
 
 export interface IngestParts {
   store: Store
   subscriptions: SubscriptionIndex<Session, SubscriptionRecord>
   retained: RetainedIndex
+  routes: RouteIntakes
   sessionByKey: (key: string) => Session | undefined
   hub: () => HubRecord
   raise: (event: HubEvent) => void
@@ -28,6 +36,12 @@ export interface IngestOptions {
   /** QoS 2 of a persistent session: its id is stored together with the message. */
   incoming?: { sessionKey: string; packetId: number } | undefined
   willOf?: string | undefined
+  /** Who published it, where that is no session that is here. */
+  deviceId?: string | undefined
+  /** Routes whose replies led to it, oldest first. */
+  trail?: readonly string[] | undefined
+  /** The event is about this route. */
+  aboutRoute?: string | undefined
 }
 
 /** A message between the store's answer and its delivery. */
@@ -35,6 +49,8 @@ export interface Passage {
   outgoing: OutgoingMessage
   recipients: readonly Recipient[]
   origin: Session | undefined
+  /** Routes that take it. */
+  routed: number
   stored: AcceptResult | Promise<AcceptResult>
 }
 
@@ -45,7 +61,7 @@ const NOTHING_STORED: AcceptResult = Object.freeze({
 })
 
 /**
- * The one door for a message of any origin: device, will, token network, event. Whoever brings it has judged
+ * The one door for a message of any origin: device, will, token network, reply of a route, event. Whoever brings it has judged
  * it. `enter` stores, `complete` delivers; between the two the caller keeps its own order, and acknowledges
  * only after `complete` (design §4: no PUBACK before the store).
  */
@@ -64,8 +80,15 @@ export class Ingest {
     const targets = storedTargets(message, recipients, origin)
     const outgoing = new OutgoingMessage(message, now())
     const retained = message.retain ? this.#retain(message) : undefined
-    if (targets.length === 0 && retained === undefined && incoming === undefined && willOf === undefined) {
-      return { outgoing, recipients, origin, stored: NOTHING_STORED }
+    const routes = this.#parts.routes.isEmpty ? undefined : this.#routesOf(message.topic, options)
+    if (
+      targets.length === 0 &&
+      retained === undefined &&
+      incoming === undefined &&
+      willOf === undefined &&
+      routes === undefined
+    ) {
+      return { outgoing, recipients, origin, routed: 0, stored: NOTHING_STORED }
     }
     const stored = store.accept({
       message,
@@ -73,13 +96,16 @@ export class Ingest {
       ...(retained === undefined ? {} : { retained }),
       ...(incoming === undefined ? {} : { incoming }),
       ...(willOf === undefined ? {} : { willOf }),
+      ...(routes === undefined ? {} : { routes }),
     })
-    return { outgoing, recipients, origin, stored }
+    return { outgoing, recipients, origin, routed: routes?.into.length ?? 0, stored }
   }
 
-  complete({ outgoing, recipients, origin }: Passage, result: AcceptResult): void {
+  complete({ outgoing, recipients, origin, routed }: Passage, result: AcceptResult): void {
     const { counters } = this.#parts
     if (result.duplicate) return
+    counters.messagesRouted += routed
+    if (result.routeDrops !== undefined) this.#parts.routes.noteDrops(result.routeDrops)
     const count = { delivered: 0, dropped: 0 }
     fanOut(outgoing, recipients, { origin, seqs: result.seqs }, count)
     counters.messagesDelivered += count.delivered
@@ -91,6 +117,10 @@ export class Ingest {
   async accept(message: ApplicationMessage, options?: IngestOptions): Promise<void> {
     const passage = this.enter(message, options)
     this.complete(passage, await passage.stored)
+  }
+
+  #routesOf(topic: string, { origin, deviceId, trail, aboutRoute }: IngestOptions): RouteIntake | undefined {
+    return this.#parts.routes.of(topic, { deviceId: deviceId ?? origin?.device.id, trail, aboutRoute })
   }
 
   #retain(message: ApplicationMessage): 'Set' | 'Clear' | undefined {

@@ -21,6 +21,7 @@ export async function applyChange(
   change: StateChange,
 ): Promise<void> {
   if (change.hub) applyHub(context, listeners)
+  if (change.routes) context.routes.set(context.state.routes())
   for (const id of change.removedDevices) await removeDevice(context, normalizeDeviceId(id))
   for (const id of change.devices) await changeDevice(context, id)
 }

@@ -16,6 +16,12 @@ const COUNTERS: Readonly<Record<keyof Counters, readonly [name: string, help: st
   ],
   droppedSlow: ['hublet_messages_dropped_slow_total', 'QoS 0 messages that a subscriber was too slow for.'],
   droppedQueueFull: ['hublet_messages_dropped_queue_total', 'Messages that a full session queue lost.'],
+  messagesRouted: [
+    'hublet_messages_routed_total',
+    'Messages given to routes, each route counted, those that were dropped included.',
+  ],
+  droppedRouteFull: ['hublet_messages_dropped_route_total', 'Messages that the full buffer of a route lost.'],
+  routeReplies: ['hublet_route_replies_total', 'Replies of the destinations of routes that were published.'],
   connectionsAccepted: ['hublet_connects_accepted_total', 'CONNECT packets that were let in.'],
   connectionsRefused: ['hublet_connects_refused_total', 'CONNECT packets that were refused.'],
   eventsPublished: ['hublet_events_published_total', 'Events on the events topic.'],

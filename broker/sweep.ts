@@ -20,6 +20,7 @@ export function sweep(context: SessionContext, links: Iterable<Link>, events: Ev
     })
   }
   context.retained.removeExpired(now)
+  context.routes.tellDrops()
   events.sumUp()
 }
 

@@ -64,6 +64,9 @@ export const EVENT_CODES = {
   // token networks
   BAD_NETWORK_TOKEN: { severity: 'error', msg: 'network secret refused' },
   BAD_NETWORK_REQUEST: { severity: 'error', msg: 'network request refused: %s' },
+  // routes
+  ROUTE_OVERFLOW: { severity: 'warn', msg: 'buffer of the route is full, %s messages were dropped' },
+  ROUTE_LOOP: { severity: 'warn', msg: 'reply of the route was not published, it is a loop: %s' },
   // about events themselves
   EVENTS_SUPPRESSED: { severity: 'warn', msg: '%s events were not published because of the rate limit' },
 } as const satisfies Record<string, EventKind>

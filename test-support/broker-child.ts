@@ -7,6 +7,7 @@ import { pino } from 'pino'
 import { type Broker, createBroker } from '../broker/create-broker.ts'
 import { MemoryStateSource } from '../broker/state/memory-state-source.ts'
 import { createMemoryStore } from '../broker/store/memory-store.ts'
+import { createSqliteStore } from '../broker/store/sqlite-store.ts'
 import type { Answer, Question } from './broker-process.ts'
 
 const eventCounts: Record<string, number> = {}
@@ -26,7 +27,7 @@ async function answer(question: Question): Promise<Answer> {
       source = new MemoryStateSource(question.state)
       broker = await createBroker({
         state: source,
-        store: createMemoryStore(),
+        store: question.storePath === undefined ? createMemoryStore() : createSqliteStore(question.storePath),
         listeners: Object.fromEntries(
           question.listeners.map((name) => [name, { host: '127.0.0.1', port: 0 }]),
         ),

@@ -5,7 +5,14 @@ import { hubState } from './hub-state.ts'
 import { makeServerCertificate } from './openssl.ts'
 
 export type Question =
-  | { ask: 'start'; state: HubState; listeners: readonly ListenerName[]; credentials: ServerCredentials }
+  | {
+      ask: 'start'
+      state: HubState
+      listeners: readonly ListenerName[]
+      credentials: ServerCredentials
+      /** File of its SQLite store; absent: it keeps everything in memory. */
+      storePath: string | undefined
+    }
   | { ask: 'replace'; state: HubState }
   | { ask: 'memory' }
   | { ask: 'events' }
@@ -60,10 +67,10 @@ export class BrokerProcess {
     return this.#child.pid
   }
 
-  async start(state: HubState, listeners: readonly ListenerName[]): Promise<void> {
+  async start(state: HubState, listeners: readonly ListenerName[], storePath?: string): Promise<void> {
     const { server } = await makeServerCertificate()
     const credentials = { certificateChain: server.certPem, privateKey: server.keyPem }
-    this.#ports = (await this.#ask({ ask: 'start', state, listeners, credentials })).ports
+    this.#ports = (await this.#ask({ ask: 'start', state, listeners, credentials, storePath })).ports
   }
 
   async replace(state: HubState): Promise<void> {
@@ -80,6 +87,14 @@ export class BrokerProcess {
   /** Event code → how often, before rate limiting. */
   async eventCounts(): Promise<Record<string, number>> {
     return (await this.#ask({ ask: 'events' })).eventCounts ?? {}
+  }
+
+  /** SIGKILL; resolves when the process is gone. */
+  async kill(): Promise<void> {
+    if (this.ending !== undefined) return
+    const exited = new Promise((resolve) => this.#child.once('exit', resolve))
+    this.#child.kill('SIGKILL')
+    await exited
   }
 
   async stop(): Promise<void> {

@@ -5,6 +5,7 @@ import type { Counters } from '../counters.ts'
 import type { Session } from '../deliver/session.ts'
 import type { SubscriptionIndex } from '../deliver/subscription-index.ts'
 import type { Ingest } from '../ingest.ts'
+import type { RouteIntakes } from '../route-intakes.ts'
 import type { StateSource } from '../state/state-source.ts'
 import type { RetainedIndex } from '../store/retained-index.ts'
 import type { Store, SubscriptionRecord } from '../store/store.ts'
@@ -23,6 +24,7 @@ export interface SessionContext {
   readonly sessions: Sessions
   readonly wills: Wills
   readonly ingest: Ingest
+  readonly routes: RouteIntakes
   /** Absent: nobody here can make devices. */
   readonly provisioner?: Provisioner
   readonly counters: Counters

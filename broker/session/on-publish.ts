@@ -55,7 +55,8 @@ export function onPublish(context: SessionContext, link: Link): void {
 /** Delivers and acknowledges once the message is stored, in the order of the link. */
 function follow(context: SessionContext, link: Link, packet: InboundPublish, passage: Passage): void {
   const { qos, packetId } = packet
-  const code = link.version === 5 && passage.recipients.length === 0 ? NO_MATCHING_SUBSCRIBERS : 0
+  const isWanted = passage.recipients.length > 0 || passage.routed > 0
+  const code = link.version === 5 && !isWanted ? NO_MATCHING_SUBSCRIBERS : 0
   link.pipeline.add(passage.stored, (result) => {
     context.ingest.complete(passage, result)
     if (qos > 0 && link.phase === 'Open') acknowledge(link, { qos, packetId }, code)

@@ -112,7 +112,7 @@ export class Wills {
       return
     }
     const expires = expirySeconds === undefined ? {} : { expiresAt: now() + expirySeconds * 1000 }
-    await ingest().accept({ ...message, ...expires }, { willOf: sessionKey })
+    await ingest().accept({ ...message, ...expires }, { willOf: sessionKey, deviceId })
   }
 
   #delay(will: Waiting, delayMs: number): void {

@@ -1,4 +1,5 @@
 import type { Broker, BrokerOptions } from '../../broker/create-broker.ts'
+import { ALLOWED } from '../../broker/policy/verdict.ts'
 
 /** Stands for a broker at its interface: what counts here is which hubs are started, told and stopped. */
 export class RecordingBroker implements Broker {
@@ -26,6 +27,7 @@ export class RecordingBroker implements Broker {
 
   activity = () => []
   closeLinks(): void {}
+  publishReply = async () => ALLOWED
   metrics = async () => ''
 
   async stop(): Promise<void> {
