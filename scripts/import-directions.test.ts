@@ -18,6 +18,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   routes: ['crds', 'contract'],
   cli: ['crds', 'contract', 'operator', 'broker', 'routes'],
   console: [],
+  charts: ['crds', 'contract', 'operator'],
 }
 
 /** Folders of programs and helpers that only tests and measurements use: free to import anything. */
