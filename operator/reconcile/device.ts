@@ -53,6 +53,7 @@ export function deviceReconcile(tools: Tools): Reconcile {
     const finalizer = { client, resource: DEVICES, object: device, finalizer: FINALIZER, signal }
     if ((await ensureFinalizer(finalizer)) === 'added') return done()
     const found = findHub(tools, device, signal)
+    if (found === 'unseen') return done()
     if ('problem' in found) {
       await patchStatus(tools, device, {
         fields: fieldsOf(device.status),
@@ -70,7 +71,7 @@ function findHub(
   tools: Tools,
   device: Device,
   signal: AbortSignal,
-): { scope: DeviceScope } | { problem: Problem } {
+): { scope: DeviceScope } | { problem: Problem } | 'unseen' {
   const { name } = device.spec.hubRef
   const hub = tools.world.hubs.get(hubKeyOf(device))
   if (hub === undefined)
@@ -78,6 +79,7 @@ function findHub(
       problem: waitsFor(COMMON_REASONS.HubNotFound, `spec.hubRef: there is no Hub ${name} in this namespace`),
     }
   const trust = trustInForce(tools.world, hub)
+  if (trust === undefined && hub.status?.observedGeneration === undefined) return 'unseen'
   if (trust === undefined)
     return { problem: waitsFor(COMMON_REASONS.HubNotReady, `Hub ${name} has no device CA in place yet`) }
   const now = tools.clock.now()
@@ -125,7 +127,10 @@ async function tell(
     member?.facts === factsText(deviceFacts(device, tools, scope.now))
   if (!isPublished) tools.wakeState(hubKey)
   const all = [...problems, ...ownProblems(scope), ...(isPublished ? [] : unpublishable(tools, hubKey))]
-  if (!isPublished && all.length === 0) return
+  // A hub that nobody has looked at wakes its devices once somebody has; until then there is nothing to tell.
+  const isHubUnseen = scope.hub.status?.observedGeneration === undefined
+  const isEarly = isHubUnseen && all.every(({ reason }) => reason === COMMON_REASONS.HubNotReady)
+  if (!isPublished && (all.length === 0 || isEarly)) return
   const id = device.spec.id ?? device.metadata.uid ?? ''
   const fields = { id, ...certificate, ...tools.activities.fieldsOf(device) }
   const diagnostics = isPublished ? (published?.diagnostics.get(key) ?? []) : []

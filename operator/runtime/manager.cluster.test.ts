@@ -75,6 +75,8 @@ const makeWidgets = async (count: number) => {
   for (let n = 0; n < count; n += 1) await space.post(WIDGETS, `w-${n}`, { spec: { size: n } })
 }
 
+const reconciles = (operator: WidgetOperator) => counter(operator, 'controller_runtime_reconcile_total')
+
 const counter = async ({ registry }: WidgetOperator, name: string) => {
   const { values } = await registry.getSingleMetric(name)!.get()
   return values.reduce((sum, { value }) => sum + value, 0)
@@ -208,8 +210,12 @@ describe('two operators on an API server in trouble', () => {
     proxies[0]!.silence()
     expect(await first.ended).toBe('leadership-lost')
     for (let n = 0; n < 24; n += 4) await space.delete(WIDGETS, `w-${n}`)
-    await waitFor(isConverged, 60_000)
+    // Struck for as long as the work would take many times over, so that it is struck in every part.
+    await waitFor(async () => expect(await reconciles(second)).toBeGreaterThan(60), 60_000)
     clearInterval(cutter)
+    for (const proxy of proxies) proxy.rule = () => undefined
+    proxies[1]!.resume()
+    await waitFor(isConverged, 60_000)
     expect(await counter(second, 'leader_election_master_status')).toBe(1)
     expect(await space.list(WIDGETS)).toHaveLength(18)
   })

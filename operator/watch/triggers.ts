@@ -57,10 +57,13 @@ function isNews<T extends KubeObject>({ type, object, previous }: Change<T>): bo
 function onHub(world: World, wake: Wakers, change: Change<Hub>): void {
   const key = keyOf(change.object)
   wake.hub(key, { background: change.bulk })
-  if (!isNews(change)) return
-  wake.hubState(key)
-  wakeMembers(world, wake, key)
+  if (isNews(change)) wake.hubState(key)
+  // Members of a hub that nobody has looked at tell nothing about it.
+  if (isNews(change) || isSeenFirst(change)) wakeMembers(world, wake, key)
 }
+
+const isSeenFirst = ({ object, previous }: Change<Hub>): boolean =>
+  object.status?.observedGeneration !== undefined && previous?.status?.observedGeneration === undefined
 
 /** Asks for a run of everything that refers to the hub. */
 export function wakeMembers(world: World, wake: Wakers, hub: ObjectKey): void {
