@@ -2,6 +2,7 @@ import type { Logger } from 'pino'
 import type { HubEvent } from '../contract/hub-event.ts'
 import { Counters } from './counters.ts'
 import type { Session } from './deliver/session.ts'
+import { SharedSubscriptions } from './deliver/shared-subscriptions.ts'
 import { SubscriptionIndex } from './deliver/subscription-index.ts'
 import type { DeviceActivity } from './device-activity.ts'
 import { EventOutlet } from './event-outlet.ts'
@@ -151,16 +152,18 @@ function wire(options: CoreOptions): { context: SessionContext; events: EventOut
   const hub = () => state.hub()
   const { retainedMessages, retainedBytes } = hub().limits
   const subscriptions = new SubscriptionIndex<Session, SubscriptionRecord>()
+  const shared = new SharedSubscriptions()
   const retained = new RetainedIndex({ messages: retainedMessages, bytes: retainedBytes })
   const counters = new Counters()
   const raise = (event: HubEvent) => events.raise(event)
   const devices = new LiveDevices({ hub, now })
-  const sessions = new Sessions({ store, subscriptions, hub, raise, counters, logger, now })
+  const sessions = new Sessions({ store, subscriptions, shared, hub, raise, counters, logger, now })
   const sessionByKey = (key: string) => sessions.get(key)
   const routes = new RouteIntakes({ raise, counters, logger, now })
   const ingest = new Ingest({
     store,
     subscriptions,
+    shared,
     retained,
     routes,
     sessionByKey,
@@ -202,6 +205,7 @@ function wire(options: CoreOptions): { context: SessionContext; events: EventOut
     state,
     store,
     subscriptions,
+    shared,
     retained,
     devices,
     sessions,

@@ -5,6 +5,7 @@ import { fanOut, storedTargets } from './deliver/fan-out.ts'
 import { OutgoingMessage } from './deliver/outgoing-message.ts'
 import { type Recipient, recipientsOf } from './deliver/recipients.ts'
 import type { Session } from './deliver/session.ts'
+import type { SharedSubscriptions } from './deliver/shared-subscriptions.ts'
 import type { SubscriptionIndex } from './deliver/subscription-index.ts'
 import type { RouteIntakes } from './route-intakes.ts'
 import type { RetainedIndex } from './store/retained-index.ts'
@@ -19,6 +20,7 @@ import type {
 export interface IngestParts {
   store: Store
   subscriptions: SubscriptionIndex<Session, SubscriptionRecord>
+  shared: SharedSubscriptions
   retained: RetainedIndex
   routes: RouteIntakes
   sessionByKey: (key: string) => Session | undefined
@@ -32,6 +34,7 @@ export interface IngestParts {
 export interface IngestOptions {
   /** The publishing session, for No Local. */
   origin?: Session | undefined
+  /** Of the subscriptions that are not shared. */
   recipients?: readonly Recipient[] | undefined
   /** QoS 2 of a persistent session: its id is stored together with the message. */
   incoming?: { sessionKey: string; packetId: number } | undefined
@@ -74,9 +77,11 @@ export class Ingest {
 
   /** Throws nothing; a store that fails rejects `stored`. */
   enter(message: ApplicationMessage, options: IngestOptions = {}): Passage {
-    const { store, subscriptions, now } = this.#parts
+    const { store, subscriptions, shared, now } = this.#parts
     const { origin, incoming, willOf } = options
-    const recipients = options.recipients ?? recipientsOf(message.topic, subscriptions.match(message.topic))
+    const known = options.recipients ?? recipientsOf(message.topic, subscriptions.match(message.topic))
+    // Chosen for each message, so that nobody may remember it.
+    const recipients = shared.size === 0 ? known : shared.with(known, message.topic)
     const targets = storedTargets(message, recipients, origin)
     const outgoing = new OutgoingMessage(message, now())
     const retained = message.retain ? this.#retain(message) : undefined

@@ -59,7 +59,12 @@ export function createMetrics({ context, links }: MetricsParts): Registry {
     () => links().size,
   )
   gauge(registry, 'hublet_sessions', 'Sessions, with and without a connection.', () => context.sessions.size)
-  gauge(registry, 'hublet_subscriptions', 'Subscriptions.', () => context.subscriptions.size)
+  gauge(
+    registry,
+    'hublet_subscriptions',
+    'Subscriptions.',
+    () => context.subscriptions.size + context.shared.size,
+  )
   gauge(registry, 'hublet_retained_messages', 'Retained messages.', () => context.retained.messages)
   gauge(registry, 'hublet_retained_bytes', 'Bytes of retained messages.', () => context.retained.bytes)
   return registry

@@ -1,6 +1,7 @@
 import type { SessionRecord, SubscriptionRecord } from '../store/store.ts'
 import type { OutboundQueue } from './outbound-queue.ts'
 import type { Receiver } from './receiver.ts'
+import type { ShareGroup } from './shared-subscriptions.ts'
 
 /** What delivery asks of the device behind a session. */
 export interface SessionDevice {
@@ -19,6 +20,8 @@ export class Session {
   readonly persistent: boolean
   readonly queue: OutboundQueue
   readonly subscriptions = new Map<string, SubscriptionRecord>()
+  /** Groups that it shares messages with. */
+  readonly shares = new Set<ShareGroup>()
   /** Packet ids of QoS 2 messages that came in and were not released; only kept here when not persistent. */
   readonly incoming = new Set<number>()
   /** Seconds to live without a link. */
@@ -44,11 +47,13 @@ export class Session {
   attach(receiver: Receiver): void {
     this.receiver = receiver
     this.expiresAt = undefined
+    for (const group of this.shares) group.onLinkChange()
     this.queue.attach(receiver)
   }
 
   detach(): void {
     this.receiver = undefined
+    for (const group of this.shares) group.onLinkChange()
     this.queue.detach()
   }
 

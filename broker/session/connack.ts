@@ -42,7 +42,6 @@ function properties(facts: AcceptedFacts, hub: HubRecord): NonNullable<IConnackP
   return {
     maximumPacketSize: maximumPacketBytes(hub),
     topicAliasMaximum: TOPIC_ALIAS_MAXIMUM,
-    sharedSubscriptionAvailable: false,
     ...(maxQoS < 2 ? { maximumQoS: maxQoS } : {}),
     ...(retained ? {} : { retainAvailable: false }),
     ...(facts.assignedClientId === undefined ? {} : { assignedClientIdentifier: facts.assignedClientId }),

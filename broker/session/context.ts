@@ -3,6 +3,7 @@ import type { HubEvent } from '../../contract/hub-event.ts'
 import type { HubRecord } from '../../contract/hub-state.ts'
 import type { Counters } from '../counters.ts'
 import type { Session } from '../deliver/session.ts'
+import type { SharedSubscriptions } from '../deliver/shared-subscriptions.ts'
 import type { SubscriptionIndex } from '../deliver/subscription-index.ts'
 import type { Ingest } from '../ingest.ts'
 import type { RouteIntakes } from '../route-intakes.ts'
@@ -19,6 +20,7 @@ export interface SessionContext {
   readonly state: StateSource
   readonly store: Store
   readonly subscriptions: SubscriptionIndex<Session, SubscriptionRecord>
+  readonly shared: SharedSubscriptions
   readonly retained: RetainedIndex
   readonly devices: LiveDevices
   readonly sessions: Sessions

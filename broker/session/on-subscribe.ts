@@ -5,6 +5,7 @@ import type { Session } from '../deliver/session.ts'
 import { judgeSubscribe } from '../policy/service-level.ts'
 import type { SubscriptionRecord } from '../store/store.ts'
 import { decodeControlPacket, encodeControlPacket } from '../wire/control-packet.ts'
+import { ProtocolViolation } from '../wire/publish-frame.ts'
 import { requireContent } from '../wire/require-content.ts'
 import { currentDigest, raiseFor } from './close-link.ts'
 import type { SessionContext } from './context.ts'
@@ -12,7 +13,7 @@ import type { Link } from './link.ts'
 import { sendRetained } from './send-retained.ts'
 
 /** MQTT 5 §3.9.3; before it there is one code for every refusal. */
-const REASON = { notAuthorized: 0x87, invalid: 0x8f, quota: 0x97, sharedUnsupported: 0x9e }
+const REASON = { notAuthorized: 0x87, invalid: 0x8f, quota: 0x97 }
 const FAILURE = 0x80
 
 interface Answer {
@@ -74,6 +75,8 @@ function judge(context: SessionContext, link: Link, session: Session, packet: IS
       return refuse(context, link, 'SUBSCRIPTIONS_FULL', `at most ${subscriptionsPerSession}`, REASON.quota)
     }
     if (isNew) added.add(filter)
+    // MQTT 5 §4.8.2: a shared subscription brings no retained messages.
+    if (isShared(filter)) return answer
     // Retain handling 1: only when the subscription is new (MQTT 5 §3.8.3.1).
     return { ...answer, sendsRetained: asked.rh === undefined || asked.rh === 0 || (asked.rh === 1 && isNew) }
   })
@@ -83,8 +86,9 @@ function judgeOne(context: SessionContext, link: Link, asked: ISubscription, id:
   const { topic: filter } = asked
   const fault = filterFault(filter)
   if (fault !== undefined) return refuse(context, link, 'INVALID_TOPIC', fault, REASON.invalid)
-  if (isShared(filter)) {
-    return refuse(context, link, 'INVALID_TOPIC', 'shared subscriptions', REASON.sharedUnsupported)
+  // [MQTT-3.8.3-4]
+  if (asked.nl === true && isShared(filter)) {
+    throw new ProtocolViolation('PROTOCOL_ERROR', 'no local on a shared subscription', 0x82)
   }
   if (link.device?.filters.allowsSubscribe(filter) !== true) {
     return refuse(context, link, 'UNAUTHORIZED_TOPIC', filter.slice(0, 200), REASON.notAuthorized)

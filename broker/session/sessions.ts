@@ -1,9 +1,11 @@
 import type { Logger } from 'pino'
 import type { HubEvent } from '../../contract/hub-event.ts'
 import type { HubLimits, HubRecord } from '../../contract/hub-state.ts'
+import { isShared } from '../../contract/topic.ts'
 import type { Counters } from '../counters.ts'
 import { PersistentQueue } from '../deliver/persistent-queue.ts'
 import { Session, type SessionDevice } from '../deliver/session.ts'
+import type { SharedSubscriptions } from '../deliver/shared-subscriptions.ts'
 import type { SubscriptionIndex } from '../deliver/subscription-index.ts'
 import { TransientQueue } from '../deliver/transient-queue.ts'
 import type { SessionRecord, Store, StoreLimits, SubscriptionRecord } from '../store/store.ts'
@@ -11,6 +13,7 @@ import type { SessionRecord, Store, StoreLimits, SubscriptionRecord } from '../s
 export interface SessionsParts {
   store: Store
   subscriptions: SubscriptionIndex<Session, SubscriptionRecord>
+  shared: SharedSubscriptions
   hub: () => HubRecord
   raise: (event: HubEvent) => void
   counters: Counters
@@ -65,12 +68,15 @@ export class Sessions {
 
   /** False: the subscription was there and has been replaced. */
   subscribe(session: Session, subscription: SubscriptionRecord): boolean {
-    session.subscriptions.set(subscription.filter, subscription)
-    return this.#parts.subscriptions.add(subscription.filter, session, subscription)
+    const { filter } = subscription
+    session.subscriptions.set(filter, subscription)
+    if (isShared(filter)) return this.#parts.shared.add(session, subscription)
+    return this.#parts.subscriptions.add(filter, session, subscription)
   }
 
   unsubscribe(session: Session, filter: string): boolean {
     session.subscriptions.delete(filter)
+    if (isShared(filter)) return this.#parts.shared.remove(session, filter)
     return this.#parts.subscriptions.remove(filter, session)
   }
 
@@ -82,6 +88,9 @@ export class Sessions {
     ofDevice?.delete(session)
     if (ofDevice?.size === 0) this.#byDevice.delete(session.device.id)
     this.#parts.subscriptions.removeAll(session)
+    for (const filter of session.subscriptions.keys()) {
+      if (isShared(filter)) this.#parts.shared.remove(session, filter)
+    }
     session.detach()
     if (session.persistent) await this.#parts.store.deleteSession(session.key)
   }
