@@ -71,6 +71,10 @@ test-full: $(INSTALLED) test-tools ## the tests of the operator at the size that
 test-cluster: $(INSTALLED) test-tools ## the tests against a real kube-apiserver (found, or built once: about ten minutes)
 	@node node_modules/vitest/vitest.mjs run --project cluster
 
+.PHONY: manifests
+manifests: $(INSTALLED) ## write deploy/operator.yaml from the chart (builds helm where HELM names none)
+	@node e2e/helm/deploy-manifest.ts
+
 .PHONY: image
 image: $(INSTALLED) ## the image of operator, brokers and routes, as an OCI archive with its SBOM in .cache/image
 	@node scripts/image/main.ts

@@ -9,14 +9,17 @@ import { OPERATOR_ACCOUNT, type RbacObject, rbacObjects } from '../../operator/r
 import { isConflict } from '../../operator/runtime/api-error.ts'
 import type { KubeObject } from '../../operator/runtime/resource.ts'
 import { TestNamespace } from '../../test-support/cluster.ts'
+import { runProgram } from '../../test-support/run-program.ts'
 import { makeTempDir, removeTempDir } from '../../test-support/temp-dir.ts'
-import { CHARTS, Helm } from './helm.ts'
+import { DEPLOY_MANIFEST, deployManifest } from './deploy-manifest.ts'
+import { findTool } from './find-tool.ts'
+import { CHARTS, Helm, readObjects } from './helm.ts'
 import { rightsOf } from './rights.ts'
 
 const PLURALS: Record<string, string> = {
   NetworkPolicy: 'networkpolicies',
 }
-const CLUSTER_KINDS = /^(ClusterRole|ClusterRoleBinding|CustomResourceDefinition)$/
+const CLUSTER_KINDS = /^(Namespace|ClusterRole|ClusterRoleBinding|CustomResourceDefinition)$/
 const CRDS = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions'
 
 /** Stands in for the kind of the Prometheus operator, to be served; what is in it is looked at here. */
@@ -279,6 +282,32 @@ describe('the chart hublet-crds', () => {
     expect(objects.sort(byName)).toEqual(
       generated.sort(byName).map((crd) => ({ ...crd, metadata: { ...crd.metadata, annotations } })),
     )
+  })
+})
+
+describe('the manifests for kubectl apply -k', () => {
+  it('are what the chart says', async () => {
+    expect(await readFile(DEPLOY_MANIFEST, 'utf8')).toBe(await deployManifest(helm))
+  })
+
+  it('are put together by kustomize, and accepted by an API server', async () => {
+    const { code, stdout, stderr } = await runProgram(
+      await findTool('kustomize'),
+      ['build', path.dirname(DEPLOY_MANIFEST)],
+      { timeoutMs: 60_000 },
+    )
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    const objects = readObjects(stdout.toString())
+    const counts = Object.groupBy(objects, ({ kind }) => kind ?? '')
+    expect(counts['CustomResourceDefinition']).toHaveLength(4)
+    expect(counts['Deployment']).toHaveLength(1)
+    const here = objects.map((object) =>
+      object.metadata.namespace === undefined
+        ? object
+        : { ...object, metadata: { ...object.metadata, namespace: own.name } },
+    )
+    for (const object of here) await dryRun(object)
+    await dryRunPod(deploymentOf(here))
   })
 })
 

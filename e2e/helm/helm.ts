@@ -3,7 +3,7 @@ import path from 'node:path'
 import { parseAllDocuments } from 'yaml'
 import type { KubeObject } from '../../operator/runtime/resource.ts'
 import { type ProgramResult, runProgram } from '../../test-support/run-program.ts'
-import { findHelm } from './find-helm.ts'
+import { findTool } from './find-tool.ts'
 
 export const CHARTS = path.resolve(import.meta.dirname, '../../charts')
 /** The oldest Kubernetes that the charts take. */
@@ -15,6 +15,12 @@ export interface Release {
   namespace: string
   values?: object
 }
+
+/** The objects of a stream of YAML. */
+export const readObjects = (text: string): KubeObject[] =>
+  parseAllDocuments(text)
+    .map((document) => document.toJS() as KubeObject | null)
+    .filter((object) => object !== null)
 
 /** One helm, with a folder for the values that it is given. */
 export class Helm {
@@ -28,7 +34,7 @@ export class Helm {
   }
 
   static async find(folder: string): Promise<Helm> {
-    return new Helm(await findHelm(), folder)
+    return new Helm(await findTool('helm'), folder)
   }
 
   /** helm keeps everything of its own in the folder too. */
@@ -53,8 +59,6 @@ export class Helm {
   async objects(release: Release): Promise<KubeObject[]> {
     const { code, stdout, stderr } = await this.template(release)
     if (code !== 0) throw new Error(stderr)
-    return parseAllDocuments(stdout.toString())
-      .map((document) => document.toJS() as KubeObject | null)
-      .filter((object) => object !== null)
+    return readObjects(stdout.toString())
   }
 }
