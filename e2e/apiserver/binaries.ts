@@ -1,5 +1,5 @@
 /**
- * Finds a kube-apiserver and an etcd to test against, in the order a contributor expects: KUBEBUILDER_ASSETS,
+ * Finds a kube-apiserver, an etcd and a kubectl to test with, in the order a contributor expects: KUBEBUILDER_ASSETS,
  * envtest binaries already on the machine, else built from the pinned Go module beside this file.
  */
 import { execFile, spawn } from 'node:child_process'
@@ -78,10 +78,40 @@ export async function findBinaries(options: FindOptions): Promise<ControlPlaneBi
   return buildBinaries(options)
 }
 
-const TARGETS = [
-  { module: 'go.etcd.io/etcd/server/v3', target: 'go.etcd.io/etcd/server/v3', output: 'etcd' },
-  { module: 'k8s.io/kubernetes', target: 'k8s.io/kubernetes/cmd/kube-apiserver', output: 'kube-apiserver' },
-] as const
+/** The kubectl that tests drive: KUBECTL, one beside the binaries above, PATH's when new enough, else built. */
+export async function findKubectl(options: FindOptions): Promise<string> {
+  const given = options.environment['KUBECTL']
+  if (given) return given
+  const assets = options.environment['KUBEBUILDER_ASSETS']
+  const folders = [...(assets ? [assets] : []), ...(await envtestFolders()), await cachedFolder(options)]
+  for (const folder of folders) {
+    const file = path.join(folder, 'kubectl')
+    if ((await isFile(file)) && (await isNewKubectl(file))) return file
+  }
+  if (await isNewKubectl('kubectl')) return 'kubectl'
+  const hint = `set KUBECTL to one of 1.${MINIMUM_MINOR} or later, or install Go 1.24 or newer`
+  return build(options, KUBECTL, `no kubectl found: ${hint}`)
+}
+
+async function isNewKubectl(file: string): Promise<boolean> {
+  try {
+    const { stdout } = await run(file, ['version', '--client', '--output=json'], { timeout: 30_000 })
+    const { clientVersion } = JSON.parse(stdout) as { clientVersion?: { gitVersion?: string } }
+    return Number(/^v1\.(\d+)\./.exec(clientVersion?.gitVersion ?? '')?.[1]) >= MINIMUM_MINOR
+  } catch {
+    return false
+  }
+}
+
+interface Target {
+  /** Go package of the program. */
+  program: string
+  output: string
+}
+
+const ETCD: Target = { program: 'go.etcd.io/etcd/server/v3', output: 'etcd' }
+const API_SERVER: Target = { program: 'k8s.io/kubernetes/cmd/kube-apiserver', output: 'kube-apiserver' }
+const KUBECTL: Target = { program: 'k8s.io/kubernetes/cmd/kubectl', output: 'kubectl' }
 
 /** Versions of the two programs, read from go.mod, which is the only place that pins them. */
 export function pinnedVersions(goMod: string): { kubernetes: string; etcd: string } {
@@ -96,7 +126,7 @@ export function pinnedVersions(goMod: string): { kubernetes: string; etcd: strin
     if (!found) throw new Error(`go.mod names no version of ${module}`)
     return `v${found}`
   }
-  return { kubernetes: version(TARGETS[1].module), etcd: version(TARGETS[0].module) }
+  return { kubernetes: version('k8s.io/kubernetes'), etcd: version('go.etcd.io/etcd/server/v3') }
 }
 
 /** Where built binaries are or would be; the tests' make target asks whether they are there already. */
@@ -109,30 +139,31 @@ export async function cachedFolder(
 }
 
 async function buildBinaries(options: FindOptions): Promise<ControlPlaneBinaries> {
+  const hint =
+    'no kube-apiserver found: set KUBEBUILDER_ASSETS to a folder with etcd and kube-apiserver (setup-envtest), or install Go 1.24 or newer'
+  const etcd = await build(options, ETCD, hint)
+  const kubeApiserver = await build(options, API_SERVER, hint)
+  return { etcd, kubeApiserver, source: path.dirname(etcd) }
+}
+
+/** The program in the cache, built when it is not there; rejects with `withoutGo` where that can't be done. */
+async function build(options: FindOptions, target: Target, withoutGo: string): Promise<string> {
   const folder = await cachedFolder(options)
-  const cached = await inFolder(folder, folder)
-  if (cached) return cached
+  const file = path.join(folder, target.output)
+  if (await isFile(file)) return file
   await run('go', ['version']).catch(() => {
-    throw new Error(
-      'no kube-apiserver found: set KUBEBUILDER_ASSETS to a folder with etcd and kube-apiserver (setup-envtest), or install Go 1.24 or newer',
-    )
+    throw new Error(withoutGo)
   })
-  options.say(`building etcd and kube-apiserver into ${folder}: about ten minutes the first time`)
+  options.say(`building ${target.output} into ${folder}: all three take about ten minutes the first time`)
   await mkdir(folder, { recursive: true })
   const { kubernetes } = pinnedVersions(await readFile(path.join(options.moduleFolder, 'go.mod'), 'utf8'))
-  for (const { target, output } of TARGETS) {
-    const started = performance.now()
-    const file = path.join(folder, output)
-    await goBuild({ ...options, target, version: kubernetes, output: `${file}.${process.pid}.tmp` })
-    // Renamed when complete: an interrupted build never leaves a binary that looks ready.
-    await rename(`${file}.${process.pid}.tmp`, file)
-    options.say(`built ${output} in ${Math.round((performance.now() - started) / 1000)} s`)
-  }
-  return {
-    etcd: path.join(folder, 'etcd'),
-    kubeApiserver: path.join(folder, 'kube-apiserver'),
-    source: folder,
-  }
+  const started = performance.now()
+  const unfinished = `${file}.${process.pid}.tmp`
+  await goBuild({ ...options, target: target.program, version: kubernetes, output: unfinished })
+  // Renamed when complete: an interrupted build never leaves a binary that looks ready.
+  await rename(unfinished, file)
+  options.say(`built ${target.output} in ${Math.round((performance.now() - started) / 1000)} s`)
+  return file
 }
 
 interface GoBuild {

@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { findBinaries, pinnedVersions } from './binaries.ts'
+import { findBinaries, findKubectl, pinnedVersions } from './binaries.ts'
 import { startApiServer } from './start-api-server.ts'
 
 const ROOT = path.resolve(import.meta.dirname, '../..')
@@ -88,5 +88,34 @@ describe('the binaries', () => {
 
   it('cannot be taken from a go.mod that pins none', () => {
     expect(() => pinnedVersions('module x\n')).toThrow('go.mod names no version of k8s.io/kubernetes')
+  })
+})
+
+describe('kubectl', () => {
+  const find = (environment: Record<string, string>) =>
+    findKubectl({ moduleFolder: import.meta.dirname, cacheFolder: folder, environment, say: () => {} })
+  const install = (minor: number) =>
+    writeFile(
+      path.join(folder, 'kubectl'),
+      `#!/bin/sh\necho '{"clientVersion":{"gitVersion":"v1.${minor}.0"}}'\n`,
+      { mode: 0o755 },
+    )
+
+  it('is the one that KUBECTL names', async () => {
+    expect(await find({ KUBECTL: '/some/kubectl', KUBEBUILDER_ASSETS: folder })).toBe('/some/kubectl')
+  })
+
+  it('comes with the binaries of envtest', async () => {
+    await install(33)
+    expect(await find({ KUBEBUILDER_ASSETS: folder })).toBe(path.join(folder, 'kubectl'))
+  })
+
+  it('of another age is passed over, and without Go it is said what to do', async () => {
+    await install(32)
+    vi.stubEnv('PATH', folder)
+    vi.stubEnv('HOME', folder)
+    await expect(find({ KUBEBUILDER_ASSETS: folder })).rejects.toThrow(
+      'no kubectl found: set KUBECTL to one of 1.33 or later, or install Go',
+    )
   })
 })
