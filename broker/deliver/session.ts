@@ -1,13 +1,17 @@
 import type { SessionRecord, SubscriptionRecord } from '../store/store.ts'
 import type { OutboundQueue } from './outbound-queue.ts'
 import type { Receiver } from './receiver.ts'
-import type { ShareGroup } from './shared-subscriptions.ts'
 
 /** What delivery asks of the device behind a session. */
 export interface SessionDevice {
   readonly id: string
   readonly filters: { allowsDelivery(topic: string): boolean }
   messagesOut: number
+}
+
+/** Told when a session gets or loses its link. */
+export interface LinkObserver {
+  onLinkChange(): void
 }
 
 /** An MQTT session: subscriptions and a queue, with or without a link at the moment. */
@@ -21,7 +25,7 @@ export class Session {
   readonly queue: OutboundQueue
   readonly subscriptions = new Map<string, SubscriptionRecord>()
   /** Groups that it shares messages with. */
-  readonly shares = new Set<ShareGroup>()
+  readonly shares = new Set<LinkObserver>()
   /** Packet ids of QoS 2 messages that came in and were not released; only kept here when not persistent. */
   readonly incoming = new Set<number>()
   /** Seconds to live without a link. */
