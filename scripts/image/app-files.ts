@@ -12,7 +12,7 @@ const INSTALL_LIMIT_MS = 10 * 60_000
 /** The Dockerfile copies the same. */
 export const PRODUCT_FOLDERS = ['crds', 'contract', 'operator', 'broker', 'routes']
 const TOP_FILES = ['LICENSE', 'package.json', 'package-lock.json']
-const NOT_PRODUCT = /\.(test|fixture|contract|oracle)\.ts$|\/generate\.ts$/
+const NOT_PRODUCT = /\.(test|fixture|contract|oracle)\.ts$|-fixtures\.ts$|\/test-[\w-]+\.ts$|\/generate\.ts$/
 /** Read by tools and editors only: a third of the size. */
 const DEAD_WEIGHT = /\.(map|d\.[cm]?ts)$/
 
