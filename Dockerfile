@@ -2,6 +2,7 @@
 # are in it, no shell, no npm, no root.
 #
 #   docker build --build-arg NODE_IMAGE=… --build-arg BASE_IMAGE=… -t hublet .
+#   docker buildx build --platform linux/amd64,linux/arm64 -t YOUR-REGISTRY/hublet --push .
 #
 # BASE_IMAGE: any that has Node 24 in PATH or in /nodejs/bin.
 ARG NODE_IMAGE=docker.io/library/node:24-bookworm-slim
@@ -15,13 +16,15 @@ COPY package.json package-lock.json ./
 # the Makefile.
 RUN npm install --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund \
   && find node_modules -type f \( -name '*.map' -o -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' \) -delete \
-  && rm -rf node_modules/.package-lock.json node_modules/.bin
+  && rm -rf node_modules/.package-lock.json node_modules/.bin node_modules/bare-*/prebuilds
 COPY LICENSE ./
 COPY crds/ crds/
 COPY contract/ contract/
 COPY operator/ operator/
 COPY broker/ broker/
 COPY routes/ routes/
+COPY sidecar/ sidecar/
+COPY cli/ cli/
 
 FROM ${BASE_IMAGE}
 WORKDIR /app

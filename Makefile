@@ -11,7 +11,7 @@ INSTALLED := node_modules/.installed
 
 .PHONY: help
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}'
 
 $(INSTALLED): package.json package-lock.json
 	@command -v npm >/dev/null || { echo 'hublet: npm is needed (any version from 10 on): it brings Node 24 and everything else' >&2; exit 1; }
@@ -60,16 +60,34 @@ unit: $(INSTALLED) ## the tests that start no other program
 	@node node_modules/vitest/vitest.mjs run --project unit
 
 .PHONY: test
-test: $(INSTALLED) test-tools lint types verify ## lint, types, drift and all tests but those of a cluster (installs the real servers and clients it needs)
-	@node node_modules/vitest/vitest.mjs run --project unit --project system
+test: $(INSTALLED) test-tools lint types verify ## lint, types, drift and all tests (installs the servers and clients it needs; the first time it may build a kube-apiserver)
+	@node node_modules/vitest/vitest.mjs run --project unit --project system --project cluster
 
 .PHONY: test-full
-test-full: $(INSTALLED) test-tools ## the tests of the operator at the size that is promised: some 15 minutes
+test-full: $(INSTALLED) test-tools ## the tests of operator, routes and bad input at the size that is promised: some 30 minutes
 	@HUBLET_TEST_SCALE=full node node_modules/vitest/vitest.mjs run --project cluster e2e/operator
+	@HUBLET_TEST_SCALE=full node node_modules/vitest/vitest.mjs run --project system sidecar/kills e2e/standalone/bad-input
 
 .PHONY: test-cluster
-test-cluster: $(INSTALLED) test-tools ## the tests against a real kube-apiserver (found, or built once: about ten minutes)
+test-cluster: $(INSTALLED) test-tools ## only the tests against a real kube-apiserver (found, or built once: about ten minutes)
 	@node node_modules/vitest/vitest.mjs run --project cluster
+
+.PHONY: cluster-up
+cluster-up: $(INSTALLED) ## a cluster to try the chart on: KUBECONFIG, else kind, else a real node (root on Linux)
+	@node e2e/cluster/main.ts up
+
+.PHONY: cluster-down
+cluster-down: $(INSTALLED) ## take it down, and leave nothing
+	@node e2e/cluster/main.ts down
+
+.PHONY: cluster-shell
+cluster-shell: $(INSTALLED) ## a shell that reaches pods and Services of the cluster by name
+	@node e2e/cluster/main.ts exec -- $${SHELL:-sh}
+
+.PHONY: e2e
+e2e: $(INSTALLED) test-tools cluster-up ## bring a cluster up, install the chart, run the tests of installed hubs, take it down
+	@code=0; node e2e/cluster/main.ts exec -- node node_modules/vitest/vitest.mjs run --project node || code=$$?; \
+	if [ -z "$${HUBLET_KEEP_CLUSTER:-}" ]; then node e2e/cluster/main.ts down; fi; exit $$code
 
 .PHONY: manifests
 manifests: $(INSTALLED) ## write deploy/operator.yaml from the chart (builds helm where HELM names none)
@@ -78,6 +96,14 @@ manifests: $(INSTALLED) ## write deploy/operator.yaml from the chart (builds hel
 .PHONY: image
 image: $(INSTALLED) ## the image of operator, brokers and routes, as an OCI archive with its SBOM in .cache/image
 	@node scripts/image/main.ts
+
+.PHONY: image-again
+image-again: $(INSTALLED) ## the image, built twice: fails when the two are not the same
+	@node scripts/image/main.ts --again
+
+.PHONY: bench-routes
+bench-routes: $(INSTALLED) test-tools ## what routes deliver a second to real servers on this machine
+	@node bench/routes.ts
 
 .PHONY: bench
 bench: $(INSTALLED) test-tools ## side-by-side figures against mosquitto on this machine

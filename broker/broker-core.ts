@@ -7,7 +7,7 @@ import { SubscriptionIndex } from './deliver/subscription-index.ts'
 import type { DeviceActivity } from './device-activity.ts'
 import { EventOutlet } from './event-outlet.ts'
 import { Ingest } from './ingest.ts'
-import type { ListenerHost } from './listen/listener-host.ts'
+import type { EnrolmentHost, ListenerHost } from './listen/listener-host.ts'
 import { applyChange, type ListenerChanges } from './live-changes.ts'
 import { createMetrics } from './metrics.ts'
 import { publishFromNetwork, publishReply, type ReplyPublish } from './outside-publish.ts'
@@ -17,6 +17,7 @@ import { restore } from './restore.ts'
 import { RouteIntakes } from './route-intakes.ts'
 import { type CloseReason, closeLink } from './session/close-link.ts'
 import type { SessionContext } from './session/context.ts'
+import { identifyByCertificate } from './session/identify-certificate.ts'
 import { LinkHost } from './session/link-host.ts'
 import { LiveDevices } from './session/live-devices.ts'
 import { type Provision, Provisioner } from './session/provisioner.ts'
@@ -27,17 +28,22 @@ import { RetainedIndex } from './store/retained-index.ts'
 import type { Store, SubscriptionRecord } from './store/store.ts'
 import { SWEEP_INTERVAL_MS, sweep } from './sweep.ts'
 
+/** Asks for a certificate; undefined: no answer in time. */
+export type Enrol = EnrolmentHost['enrol']
+
 export interface CoreOptions {
   state: StateSource
   store: Store
   logger: Logger
   onEvent?: (event: HubEvent) => void
   provision?: Provision
+  enrol?: Enrol
 }
 
 /** Everything of a broker but its listeners: wires the parts, and turns changes and time into action. */
 export class BrokerCore {
   readonly #context: SessionContext
+  readonly #enrol: Enrol | undefined
   readonly #links: LinkHost
   readonly #events: EventOutlet
   readonly #registry: ReturnType<typeof createMetrics>
@@ -49,6 +55,7 @@ export class BrokerCore {
   private constructor(options: CoreOptions) {
     const { context, events } = wire(options)
     this.#context = context
+    this.#enrol = options.enrol
     this.#events = events
     this.#links = new LinkHost(context)
     this.#registry = createMetrics({ context, links: () => this.#links.links })
@@ -92,17 +99,29 @@ export class BrokerCore {
       openLink: (facts, transport, place) => this.#links.open(facts, transport, place),
       publish: (message) => publishFromNetwork(this.#context, message),
       raise: (event) => this.#events.raise(event),
+      enrolment: this.#enrolment(),
       logger,
     }
   }
 
+  #enrolment(): EnrolmentHost | undefined {
+    const enrol = this.#enrol
+    if (enrol === undefined) return undefined
+    return {
+      identify: (facts) => identifyByCertificate(this.#context, facts),
+      deviceByName: (name) => this.#context.state.deviceByName(name),
+      enrol,
+    }
+  }
+
   activity(): DeviceActivity[] {
-    return Array.from(this.#context.devices, ({ id, links, lastActivityAt, messagesIn, messagesOut }) => ({
+    return Array.from(this.#context.devices, ({ id, links, certificate, ...device }) => ({
       deviceId: id,
       connections: links.size,
-      lastActivityAt,
-      messagesIn,
-      messagesOut,
+      lastActivityAt: device.lastActivityAt,
+      messagesIn: device.messagesIn,
+      messagesOut: device.messagesOut,
+      ...(certificate === undefined ? {} : { certificate }),
     }))
   }
 
@@ -117,6 +136,10 @@ export class BrokerCore {
 
   publishReply(reply: ReplyPublish): Promise<Verdict> {
     return publishReply(this.#context, reply)
+  }
+
+  raise(event: HubEvent): void {
+    this.#events.raise(event)
   }
 
   async metrics(): Promise<string> {

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
 import type { EventCode, HubEvent } from '../contract/hub-event.ts'
 import type { ServerCredentials } from '../contract/hub-state.ts'
-import { BrokerCore } from './broker-core.ts'
+import { BrokerCore, type Enrol } from './broker-core.ts'
 import type { DeviceActivity } from './device-activity.ts'
 import type { ListenerAddress } from './listen/listener-address.ts'
 import { type OpenListeners, openListeners } from './listen/open-listeners.ts'
@@ -28,6 +28,8 @@ export interface BrokerOptions {
   onEvent?: (event: HubEvent) => void
   /** Makes a device that made itself known by a certificate of the hub's own CA; without it there are none. */
   provision?: Provision
+  /** Issues certificates to devices that ask for them (EST); without it there are none. */
+  enrol?: Enrol
 }
 
 export interface Broker {
@@ -43,6 +45,8 @@ export interface Broker {
    * is invalid or the hub's own, what the hub's limits forbid, a loop. Rejects when the store fails.
    */
   publishReply(reply: ReplyPublish): Promise<Verdict>
+  /** Publishes an event of whoever works beside the broker, such as the worker of its routes. */
+  raise(event: HubEvent): void
   /** Prometheus text. */
   metrics(): Promise<string>
   /** Closes listeners and links, publishes no will, stores what is pending. */
@@ -74,6 +78,7 @@ export async function createBroker(options: BrokerOptions): Promise<Broker> {
     activity: () => core.activity(),
     closeLinks: (code, detail) => core.closeLinks({ code, detail }),
     publishReply: (reply) => core.publishReply(reply),
+    raise: (event) => core.raise(event),
     metrics: () => core.metrics(),
     stop() {
       stopping ??= stop(core, listeners)

@@ -1,3 +1,5 @@
+import type { UsedCertificate } from '../contract/activity-digest.ts'
+
 /** Low-rate digest for a status page: never kept per message. */
 export interface DeviceActivity {
   deviceId: string
@@ -6,4 +8,6 @@ export interface DeviceActivity {
   lastActivityAt: number
   messagesIn: number
   messagesOut: number
+  /** The client certificate that was let in last. */
+  certificate?: UsedCertificate
 }

@@ -1,4 +1,6 @@
+import type { HubRecord } from '../contract/hub-state.ts'
 import type { EventOutlet } from './event-outlet.ts'
+import { isOutdated } from './policy/certificate.ts'
 import { closeReason } from './policy/disconnects.ts'
 import { closeLink, cutLink } from './session/close-link.ts'
 import type { SessionContext } from './session/context.ts'
@@ -30,7 +32,7 @@ function sweepLink(context: SessionContext, link: Link, now: number): void {
     closeLink(context, link, { code: 'KEEPALIVE_TIMEOUT' })
     return
   }
-  if (hasOutlivedCertificate(link, now) && link.live !== undefined && link.device !== undefined) {
+  if (hasOutlivedProof(link, context.hub(), now) && link.live !== undefined && link.device !== undefined) {
     const { live, device } = link
     const code = closeReason(live, { hub: context.hub(), device: device.record }, now)
     if (code !== undefined) {
@@ -46,9 +48,12 @@ function sweepLink(context: SessionContext, link: Link, now: number): void {
   link.session?.queue.pump()
 }
 
-/** A certificate is judged at the handshake; that it ends meanwhile nobody tells us. */
-function hasOutlivedCertificate({ facts, live }: Link, now: number): boolean {
-  return live?.mutual === true && (facts.peerCertificate?.notAfter ?? Number.POSITIVE_INFINITY) < now
+/** Certificates and tokens are judged when the client comes; that they end meanwhile nobody tells us. */
+function hasOutlivedProof({ facts, live }: Link, { deviceTrust }: HubRecord, now: number): boolean {
+  if (live?.tokenUntil !== undefined) return live.tokenUntil <= now
+  if (live?.mutual !== true) return false
+  const { notAfter = Number.POSITIVE_INFINITY } = facts.peerCertificate ?? {}
+  return notAfter < now || (deviceTrust.revocationLists ?? []).some((list) => isOutdated(list, now))
 }
 
 function isStuck(link: Link, now: number): boolean {

@@ -10,6 +10,7 @@ import {
   WORKLOADS_ROLE,
   workloadRules,
 } from '../operator/rbac.ts'
+import { dashboardJson } from './dashboard.ts'
 import { VALUES_SCHEMA } from './values-schema.ts'
 
 const CHART = 'charts/hublet'
@@ -42,6 +43,7 @@ export function generatedFiles(version: string, readPage: (path: string) => stri
     { path: `${CHART}/Chart.yaml`, content: chartYaml(version) },
     { path: `${CHART}/values.schema.json`, content: schemaJson() },
     { path: `${CHART}/values.yaml`, content: valuesYaml() },
+    { path: `${CHART}/files/dashboard.json`, content: dashboardJson() },
     { path: `${CHART}/templates/_rules.tpl`, content: rulesTemplate() },
     { path: readme, content: withTable(readme, readPage(readme)) },
   ]

@@ -36,6 +36,21 @@ export const VALUES: Readonly<Record<string, (b: string) => object>> = {
     watch: { allNamespaces: true },
   }),
   'a PodMonitor of the operator only': () => ({ metrics: { podMonitor: { enabled: true, brokers: false } } }),
+  'ServiceMonitors for hubs in two namespaces': (b) => ({
+    metrics: { serviceMonitor: { enabled: true, interval: '1m', labels: { release: 'prometheus' } } },
+    watch: { namespaces: [b, 'default'] },
+    commonLabels: { team: 'iot' },
+  }),
+  'a ServiceMonitor of the operator only': () => ({
+    metrics: { serviceMonitor: { enabled: true, brokers: false } },
+  }),
+  'alerts and a dashboard': () => ({
+    metrics: { rules: { enabled: true, labels: { release: 'prometheus' } }, dashboard: { enabled: true } },
+  }),
+  'a dashboard that another Grafana finds': () => ({
+    fullnameOverride: 'iot-operator',
+    metrics: { rules: { enabled: true }, dashboard: { enabled: true, labels: { dashboards: 'iot' } } },
+  }),
   'no metrics Service': () => ({ metrics: { service: false } }),
   'metrics for Prometheus only': () => ({
     networkPolicy: {

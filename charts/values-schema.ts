@@ -48,12 +48,12 @@ const Texts = (options: { description: string; pattern: string; maxItems: number
     default: [],
   })
 
-const Labels = (description: string) =>
+const Labels = (description: string, labels: Readonly<Record<string, string>> = {}) =>
   Type.Unsafe<Record<string, string>>({
     type: 'object',
     propertyNames: { pattern: LABEL_NAME },
     additionalProperties: { type: 'string', maxLength: 63, pattern: LABEL_VALUE },
-    default: {},
+    default: labels,
     description,
   })
 
@@ -170,6 +170,28 @@ const metrics = Block('Prometheus metrics of the operator, on port 9090.', {
     }),
     labels: Labels('Labels that your Prometheus selects PodMonitors by.'),
   }),
+  serviceMonitor: Block('ServiceMonitors, where yours looks at Services only; in place of PodMonitors.', {
+    enabled: Flag({ default: false, description: 'Makes one for the operator.' }),
+    brokers: Flag({
+      default: true,
+      description:
+        'And one for the broker pods, with a Service for it in each of `watch.namespaces`, when the one above is enabled.',
+    }),
+    interval: Text({
+      default: '30s',
+      pattern: '^[1-9][0-9]{0,4}(s|m)$',
+      description: 'Between two scrapes.',
+    }),
+    labels: Labels('Labels that your Prometheus selects ServiceMonitors by.'),
+  }),
+  rules: Block('Alerts, as a PrometheusRule of the Prometheus operator.', {
+    enabled: Flag({ default: false, description: 'Makes it; its kind has to be installed.' }),
+    labels: Labels('Labels that your Prometheus selects rules by.'),
+  }),
+  dashboard: Block('A dashboard for Grafana, as a ConfigMap that its sidecar finds.', {
+    enabled: Flag({ default: false, description: 'Makes it.' }),
+    labels: Labels('Labels that the sidecar of Grafana selects ConfigMaps by.', { grafana_dashboard: '1' }),
+  }),
 })
 
 const networkPolicy = Block('What may reach the operator, and what it may reach.', {
@@ -211,6 +233,11 @@ export const VALUES_SCHEMA = Block('Values of the chart hublet.', {
   watch,
   logLevel: Choice(LOG_LEVELS, { default: 'info', description: 'Of the operator.' }),
   brokerLogLevel: Choice(LOG_LEVELS, { default: 'info', description: 'Of the pods of hubs.' }),
+  routesAllowPrivate: Flag({
+    default: false,
+    description:
+      'Whether routes may connect to private address ranges: databases and Services of the cluster, and whatever else is there. Who may write Routes can then reach it.',
+  }),
   clusterDomain: Text({
     default: 'cluster.local',
     pattern: SUBDOMAIN_PATTERN,

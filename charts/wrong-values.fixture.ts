@@ -6,6 +6,9 @@ export const WRONG_VALUES: Readonly<Record<string, object>> = {
   'a number as text': { replicas: '2' },
   'a negative number of replicas': { replicas: -1 },
   'more replicas than stand by usefully': { replicas: 6 },
+  'alerts in place of their switch': { metrics: { rules: true } },
+  'a label of alerts that is a number': { metrics: { rules: { labels: { release: 1 } } } },
+  'a dashboard in a folder of ours': { metrics: { dashboard: { folder: 'iot' } } },
   'half a replica': { replicas: 1.5 },
   'a repository with a tag of capitals': { image: { repository: 'Registry/hublet' } },
   'an empty repository': { image: { repository: '' } },
@@ -44,6 +47,10 @@ export const REFUSED_VALUES: Readonly<Record<string, { values: object; message: 
   'a renewal with room for one try only': {
     values: { leaderElection: { retrySeconds: 6 } },
     message: 'leaderElection.renewSeconds: expected at least twice retrySeconds (6), got 10',
+  },
+  'a ServiceMonitor without a Service': {
+    values: { metrics: { service: false, serviceMonitor: { enabled: true } } },
+    message: 'metrics.service: expected true with metrics.serviceMonitor.enabled, got false',
   },
   'no account at all': {
     values: { serviceAccount: { create: false } },

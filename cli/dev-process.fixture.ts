@@ -1,16 +1,16 @@
 import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ListenerName } from '../broker/policy/link.ts'
-import { freePort } from '../test-support/mosquitto.ts'
+import { freePort } from '../test-support/free-port.ts'
 import { MqttClient } from '../test-support/mqtt-client.ts'
 import { openLink } from '../test-support/mqtt-link.ts'
 import { RunningProgram } from '../test-support/run-program.ts'
 import { makeTempDir } from '../test-support/temp-dir.ts'
-import { waitUntil } from '../test-support/wait.ts'
+import { PATIENCE_MS, waitUntil } from '../test-support/wait.ts'
 import { LISTENER_NAMES } from './dev/ports.ts'
 
 const ROOT = join(import.meta.dirname, '..')
-const LONGEST_RUN_MS = 110_000
+const LONGEST_RUN_MS = 240_000
 
 /** A working directory with a copy of the quickstart, its listeners on free ports. */
 export class Workspace {
@@ -86,7 +86,7 @@ export class DevProcess {
   /** Starts it and waits until it says that it is ready. */
   static async start(workspace: Workspace, args?: readonly string[]): Promise<DevProcess> {
     const started = new DevProcess(workspace, args)
-    await started.#program.waitForLine((line) => line.startsWith('Ready.'), 'hublet dev is ready', 10_000)
+    await started.#program.waitForLine((line) => line.startsWith('Ready.'), 'hublet dev is ready', 60_000)
     return started
   }
 
@@ -103,11 +103,11 @@ export class DevProcess {
     return this.#program.ended
   }
 
-  async waitForLog(pattern: RegExp, timeoutMs = 5_000): Promise<string> {
+  async waitForLog(pattern: RegExp, timeoutMs = PATIENCE_MS): Promise<string> {
     return await waitUntil(`log ${pattern}`, () => pattern.exec(this.log)?.[0], { timeoutMs })
   }
 
-  async waitForOutput(pattern: RegExp, timeoutMs = 5_000): Promise<string> {
+  async waitForOutput(pattern: RegExp, timeoutMs = PATIENCE_MS): Promise<string> {
     return await waitUntil(`output ${pattern}`, () => pattern.exec(this.stdout)?.[0], { timeoutMs })
   }
 

@@ -2,17 +2,19 @@ import { statSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { HttpDestination } from '../routes/sinks/rest/http-destination.fixture.ts'
 import { RunningProgram, runProgram } from '../test-support/run-program.ts'
 import { waitUntil } from '../test-support/wait.ts'
+import { yaml } from './dev/manifests.fixture.ts'
 import { DevProcess, Workspace } from './dev-process.fixture.ts'
 
 /** What a user does with a printed command. */
 const paste = (workspace: Workspace, script: string) =>
-  runProgram('bash', ['-c', script], { cwd: workspace.path, timeoutMs: 10_000 })
+  runProgram('bash', ['-c', script], { cwd: workspace.path })
 
 /** Pastes a command that goes on until it is stopped. */
 const pasteInAnotherTerminal = (workspace: Workspace, script: string) =>
-  new RunningProgram('bash', ['-c', `exec ${script.trim()}`], { cwd: workspace.path, timeoutMs: 60_000 })
+  new RunningProgram('bash', ['-c', `exec ${script.trim()}`], { cwd: workspace.path, timeoutMs: 120_000 })
 
 /** Sends again until it arrives: a pasted mosquitto_sub does not tell when it has subscribed. */
 async function arrives(sub: RunningProgram, send: () => Promise<unknown>, expected: string): Promise<void> {
@@ -192,11 +194,22 @@ describe('the end', () => {
     expect(dev.log).toMatch(/stopped\n$/)
   })
 
-  it('is forced by a second signal, with 130', async () => {
-    const dev = await DevProcess.start(await Workspace.make())
+  it('waits for a delivery that is under way, and is forced by a second signal, with 130', async () => {
+    const silent = new HttpDestination()
+    silent.answer = () => {}
+    await silent.start()
+    const workspace = await Workspace.make()
+    const rest = `rest: { url: 'http://127.0.0.1:${silent.port}/' }`
+    workspace.write('out.yaml', yaml('Route', 'out', `{ hubRef: { name: garden }, topic: out, ${rest} }`))
+    const dev = await DevProcess.start(workspace)
+    const dashboard = await dev.connectById('dashboard')
+    await dashboard.publish('out', 'x', { qos: 1 })
+    await waitUntil('the delivery is under way', () => silent.seen.length > 0)
     dev.kill('SIGINT')
+    await dev.waitForLog(/stopping/)
     dev.kill('SIGTERM')
     expect(await dev.exitCode()).toBe(130)
+    await silent.stop()
   })
 
   it('comes at once with 1 when an address cannot be listened on', async () => {

@@ -24,6 +24,7 @@ const { version } = JSON.parse(readFileSync(new URL('../package.json', import.me
 }
 process.exitCode = await runProgram(process.argv.slice(2), {
   version,
+  stdin: process.stdin,
   stdout: process.stdout,
   stderr: process.stderr,
   env: process.env,

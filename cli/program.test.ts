@@ -1,32 +1,9 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { Writable } from 'node:stream'
 import { describe, expect, it } from 'vitest'
 import { makeTempDir } from '../test-support/temp-dir.ts'
 import { deviceYaml, hubYaml, yaml } from './dev/manifests.fixture.ts'
-import { runProgram } from './program.ts'
-
-async function run(...args: string[]) {
-  const output = { stdout: '', stderr: '' }
-  const into = (name: 'stdout' | 'stderr') =>
-    new Writable({
-      write(chunk, _, done) {
-        output[name] += String(chunk)
-        done()
-      },
-    })
-  const code = await runProgram(args, {
-    version: '1.2.3',
-    stdout: into('stdout'),
-    stderr: into('stderr'),
-    env: {},
-    startBroker: async () => {
-      throw new Error('no broker is to be started here')
-    },
-    signal: AbortSignal.abort(),
-  })
-  return { code, ...output }
-}
+import { hubletHere as run, hubletWith as runWith } from './hublet-here.fixture.ts'
 
 function folder(files: Record<string, string>): string {
   const root = makeTempDir('program')
@@ -85,6 +62,106 @@ describe('hublet validate', () => {
     const { code, stderr } = await run('validate', '-f', folder({ 'a.yaml': deviceYaml('lamp') }))
     expect(code).toBe(0)
     expect(stderr).toMatch(/^note: .*spec\.hubRef names Hub garden, which is not in the folder\n$/)
+  })
+})
+
+describe('hublet validate of a Route', () => {
+  const route = (fields: string) =>
+    'apiVersion: iot.hublet.dev/v1alpha1\nkind: Route\nmetadata: { name: out }\n' +
+    `spec:\n  hubRef: { name: garden }\n  topic: "#"\n${fields}`
+  const rest = '  rest: { url: "https://example.com/" }\n'
+  const database = (query: string) =>
+    `  database: { host: db, database: iot, credentialsSecretRef: { name: db }, query: "${query}" }\n`
+
+  it.each([
+    [
+      'a filter with an unknown name',
+      `${rest}  filter: { expression: "nope > 1" }\n`,
+      8,
+      'spec.filter.expression: expected an expression in CEL, got "nope > 1" (Unknown variable: nope)',
+    ],
+    [
+      'a transform that is unfinished',
+      `${rest}  transform:\n    expression: "1 +"\n`,
+      9,
+      'spec.transform.expression: expected an expression in CEL, got "1 +" (Unexpected token: EOF)',
+    ],
+    [
+      'a transform in another language',
+      `${rest}  transform:\n    language: JSONata\n    expression: "t **"\n`,
+      10,
+      'spec.transform.expression: expected an expression in JSONata, got "t **" (',
+    ],
+    [
+      'a query with placeholders of its own',
+      database('SELECT $1'),
+      7,
+      'spec.database.query: expected a query with no placeholders but $TOPIC, $PAYLOAD, $TIME, $DEVICE, $QOS, ' +
+        '$RETAIN, $ID, got $1',
+    ],
+  ])('says what is wrong with %s', async (_, fields, line, expected) => {
+    const { code, stderr } = await runWith(route(fields), 'validate', '-f', '-')
+    expect(code).toBe(1)
+    expect(stderr).toContain(`stdin:${line}: ${expected}`)
+    expect(stderr).toMatch(/1 problem found\n$/)
+  })
+
+  it('takes expressions that the route worker takes', async () => {
+    const good = `${rest}  filter: { expression: "json.t > 1.0" }\n  transform: { expression: "$uppercase(payload)", language: JSONata }\n`
+    expect((await runWith(route(good), 'validate', '-f', '-')).code).toBe(0)
+    expect((await runWith(route(database('SELECT $TOPIC')), 'validate', '-f', '-')).code).toBe(0)
+  })
+})
+
+describe('hublet validate in a pipeline', () => {
+  const APPLICATION = 'apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: { name: iot }\n'
+
+  it('reads what another program writes', async () => {
+    const { code, stdout } = await runWith(`${hubYaml()}---\n${deviceYaml('lamp')}`, 'validate', '-f', '-')
+    expect({ code, stdout }).toMatchObject({ code: 0, stdout: expect.stringMatching(/^2 objects are valid/) })
+  })
+
+  it('tells problems as JSON, with their place', async () => {
+    const { code, stdout } = await runWith(hubYaml('{ enabled: maybe }'), 'validate', '-f', '-', '-o', 'json')
+    expect(code).toBe(1)
+    expect(JSON.parse(stdout)).toEqual({
+      valid: false,
+      objects: {},
+      skipped: 0,
+      problems: [
+        {
+          file: 'stdin',
+          line: 4,
+          field: 'spec.enabled',
+          expected: 'must be of type boolean',
+          got: '"maybe"',
+        },
+      ],
+      notes: [],
+    })
+  })
+
+  it('fails on an open reference when it is to be strict', async () => {
+    const args = ['validate', '-f', '-', '-o', 'json']
+    const lenient = await runWith(deviceYaml('lamp'), ...args)
+    const strict = await runWith(deviceYaml('lamp'), ...args, '--strict')
+    expect([lenient.code, strict.code]).toEqual([0, 1])
+    expect(JSON.parse(strict.stdout)).toMatchObject({
+      valid: false,
+      problems: [],
+      notes: [expect.any(String)],
+    })
+  })
+
+  it('passes over the kinds of others when told so, and never over a misspelt one of ours', async () => {
+    const repository = `${APPLICATION}---\n${hubYaml()}`
+    expect((await runWith(repository, 'validate', '-f', '-')).code).toBe(1)
+    const skipped = await runWith(repository, 'validate', '-f', '-', '--skip-other-kinds')
+    expect(skipped.stdout).toBe(
+      '1 objects are valid: 1 Hub, 0 Device, 0 Network, 0 Route; 1 of other kinds were not looked at\n',
+    )
+    const misspelt = repository.replace('kind: Hub', 'kind: Hubb')
+    expect((await runWith(misspelt, 'validate', '-f', '-', '--skip-other-kinds')).code).toBe(1)
   })
 })
 
@@ -157,6 +234,32 @@ describe('hublet can-i', () => {
     expect((await run('can-i', 'nobody', 'connect', '-f', path)).stderr).toContain('got "nobody"')
     expect((await run('can-i', 'lamp', 'publish', '-f', path)).stderr).toContain('expected a topic')
     expect((await run('can-i', 'lamp', 'fly', '-f', path)).code).toBe(2)
+  })
+
+  it('tells of tokens: of the account of a program, and of networks', async () => {
+    const path = folder({
+      'hub.yaml': hubYaml(),
+      'reports.yaml': deviceYaml('reports', 'serviceAccount: { name: reports }'),
+      'web.yaml': yaml('Network', 'web', '{ hubRef: { name: garden }, type: REST, topicPrefix: web }'),
+    })
+    const ways = (await run('can-i', 'reports', 'connect', '-f', path)).stdout
+    expect(ways).toMatch(
+      /^mqtts {2}by a token of its account {2}yes: .*default\/reports for hub-garden\.default\.svc is its password$/m,
+    )
+    expect(ways).toMatch(
+      /^mqtt {3}by a token of its account {2}no: .*not encrypted.*\(SERVICE_TOKEN_REFUSED\)$/m,
+    )
+    const web = await run('can-i', 'web', 'publish', 'a/1', '--network', '-f', path)
+    expect(web).toMatchObject({ code: 0, stdout: expect.stringMatching(/^yes: .* arrives on web\/a\/1\n$/) })
+    const wrong = await run('can-i', 'web', 'publish', 'a/#', '--network', '-f', path)
+    expect(wrong).toMatchObject({ code: 1, stdout: expect.stringContaining('(BAD_NETWORK_REQUEST)') })
+    expect((await run('can-i', 'web', 'connect', '--network', '-f', path)).stderr).toContain(
+      'expected publish',
+    )
+    expect((await run('can-i', 'reports', 'publish', 'a', '--network', '-f', path)).stderr).toContain(
+      'expected a REST or Sigfox network of a hub here, got "reports"',
+    )
+    expect((await run('can-i', 'web', 'publish', 'a', '-f', path)).stderr).toContain('expected a device')
   })
 
   it('asks for the hub where two have a device of the name', async () => {

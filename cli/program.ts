@@ -1,12 +1,18 @@
+import type { Readable } from 'node:stream'
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { addCertificateCommands } from './certificate-commands.ts'
+import { addClusterCommands } from './cluster-commands.ts'
 import { CAN_I_ACTIONS, type CanIOptions, runCanI } from './commands/can-i.ts'
-import { runExport } from './commands/export.ts'
-import { runValidate } from './commands/validate.ts'
+import { runValidate, VALIDATE_OUTPUTS, type ValidateOptions } from './commands/validate.ts'
 import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from './dev/logger.ts'
 import { type DevSurroundings, runDev } from './dev/run-dev.ts'
+import { addDeviceCommands } from './device-commands.ts'
+import { collect, FILENAME_HELP, inCluster } from './flags.ts'
+import { addRouteCommands } from './route-commands.ts'
 
 export interface ProgramSurroundings extends DevSurroundings {
   version: string
+  stdin: Readable
 }
 
 /** A wrong option or argument, as most commands have it. */
@@ -33,24 +39,19 @@ export async function runProgram(
   addDev(program, async (options) => {
     code = await runDev(options, surroundings)
   })
-  program
-    .command('validate')
-    .description('check manifests the way an API server would')
-    .requiredOption('-f, --filename <path>', FILENAME_HELP, collect)
-    .action(async ({ filename }: { filename: string[] }) => {
-      code = await runValidate(filename, surroundings)
-    })
+  addValidate(program, async (options) => {
+    code = await runValidate(options, surroundings)
+  })
   addCanI(program, async (options) => {
     code = await runCanI(options, surroundings)
   })
-  program
-    .command('export')
-    .description('print the manifests of devices that made themselves known to hublet dev')
-    .option('--hub <name>', 'only those of this hub')
-    .option('--data <folder>', 'data folder of hublet dev', '.hublet')
-    .action(({ hub, data }: { hub?: string; data: string }) => {
-      code = runExport({ hub, data }, surroundings)
-    })
+  const done = (result: number) => {
+    code = result
+  }
+  addRouteCommands(program, surroundings, done)
+  addClusterCommands(program, surroundings, done)
+  addCertificateCommands(program, surroundings, done)
+  addDeviceCommands(program, surroundings, done)
   try {
     await program.parseAsync(args, { from: 'user' })
     return code
@@ -59,8 +60,6 @@ export async function runProgram(
     return error.exitCode === 0 ? 0 : USAGE_ERROR
   }
 }
-
-const FILENAME_HELP = 'file or folder of manifests, searched recursively; may be repeated'
 
 interface DevFlags {
   filename: string[]
@@ -94,31 +93,51 @@ function addDev(program: Command, run: (options: Parameters<typeof runDev>[0]) =
     })
 }
 
+type ValidateFlags = Omit<ValidateOptions, 'paths'> & { filename: string[] }
+
+function addValidate(program: Command, run: (options: ValidateOptions) => Promise<void>): void {
+  program
+    .command('validate')
+    .description('check manifests the way an API server would, without one')
+    .requiredOption('-f, --filename <path>', `${FILENAME_HELP}; - is the standard input`, collect)
+    .addOption(new Option('-o, --output <format>', 'how to tell').choices(VALIDATE_OUTPUTS).default('text'))
+    .option('--strict', 'a reference that nothing among the manifests answers is a problem', false)
+    .option('--skip-other-kinds', 'pass over objects of other API groups', false)
+    .action(async ({ filename, ...flags }: ValidateFlags) => await run({ ...flags, paths: filename }))
+}
+
 interface CanIFlags {
-  filename: string[]
+  filename?: string[]
+  network: boolean
   hub?: string
+  namespace?: string
+  context?: string
   data: string
   qos: '0' | '1' | '2'
   retain?: boolean
 }
 
 function addCanI(program: Command, run: (options: CanIOptions) => Promise<void>): void {
-  program
-    .command('can-i')
-    .description('say whether a device may do something, and which rule decides')
-    .argument('<device>', 'name of the device')
+  inCluster(
+    program
+      .command('can-i')
+      .description('say whether a device or the token of a network may do something, and which rule decides'),
+  )
+    .argument('<name>', 'name of the device; of the network with --network')
     .addArgument(new Argument('<action>', 'what it wants to do').choices(CAN_I_ACTIONS))
     .argument('[topic]', 'topic to publish on, or filter to subscribe to')
-    .requiredOption('-f, --filename <path>', FILENAME_HELP, collect)
-    .option('--hub <name>', 'hub of the device; needed when several have one of that name')
+    .option('-f, --filename <path>', `${FILENAME_HELP}; the objects of a cluster when left out`, collect)
+    .option('--network', 'whoever has the token of this REST or Sigfox network', false)
+    .option('--hub <name>', 'its hub; needed when several have one of that name')
     .addOption(new Option('--qos <level>', 'quality of service').choices(['0', '1', '2']).default('0'))
     .option('--retain', 'publish a retained message')
     .option('--data <folder>', 'folder where hublet dev keeps device ids', '.hublet')
     .action(
-      async (device: string, action: CanIOptions['action'], topic: string | undefined, flags: CanIFlags) => {
-        const { filename, hub, data, qos, retain = false } = flags
+      async (name: string, action: CanIOptions['action'], topic: string | undefined, flags: CanIFlags) => {
+        const { filename, hub, qos, network: isNetwork, retain = false, ...rest } = flags
         const level = Number(qos) as 0 | 1 | 2
-        await run({ device, action, topic, hub, data, retain, qos: level, paths: filename })
+        const asked = { name, isNetwork, action, topic, hub, retain, qos: level }
+        await run({ ...asked, paths: filename, ...rest })
       },
     )
 }
@@ -128,5 +147,3 @@ function parsePort(value: string): number {
   if (Number.isInteger(port) && port >= 0 && port <= 65_535) return port
   throw new InvalidArgumentError('Expected a port from 0 (any free one) to 65535.')
 }
-
-const collect = (value: string, previous: string[] | undefined): string[] => [...(previous ?? []), value]

@@ -35,6 +35,8 @@ export const POD_ENV = {
   /** Seconds without Redis after which every session is closed. Broker only. */
   redisGraceSeconds: 'HUBLET_REDIS_GRACE_SECONDS',
   logLevel: 'HUBLET_LOG_LEVEL',
+  /** `true`: routes may connect to private address ranges. Route worker only. */
+  routesAllowPrivate: 'HUBLET_ROUTES_ALLOW_PRIVATE',
 } as const
 
 /** Read-only folders. Their files change in place when a Secret does; readers follow them. */
@@ -46,6 +48,12 @@ export const POD_FOLDERS = {
   /** One file a route, `<route uid>.json`, see `route-credentials.ts`. Route worker only. */
   routes: '/etc/hublet/routes',
 } as const
+
+/** Writable, shared by the containers of the pod and by nobody else. */
+export const POD_TMP = '/tmp'
+
+/** Socket in `POD_TMP` where the broker hears the route worker (`pod-door.ts`). */
+export const POD_DOOR = 'hublet-broker.sock'
 
 /** Names of the containers. */
 export const POD_CONTAINERS = { broker: 'broker', routes: 'routes' } as const

@@ -7,3 +7,17 @@ export interface Clock {
   /** Runs `callback` once after `ms`; the returned function cancels it. Never keeps the process alive. */
   after(ms: number, callback: () => void): () => void
 }
+
+/** Resolves after `ms`, or as soon as `signal` aborts: the caller looks at the signal, nothing is thrown. */
+export function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve()
+    const finish = () => {
+      cancel()
+      signal.removeEventListener('abort', finish)
+      resolve()
+    }
+    const cancel = clock.after(ms, finish)
+    signal.addEventListener('abort', finish)
+  })
+}

@@ -19,6 +19,7 @@ export const EVENT_CODES = {
   PACKET_TOO_LARGE: { severity: 'error', msg: 'MQTT packet too large: %s' },
   CONNECT_TIMEOUT: { severity: 'error', msg: 'cannot read MQTT header: %s' },
   TLS_HANDSHAKE_FAILED: { severity: 'error', msg: 'TLS handshake failed: %s' },
+  PROXY_HEADER_REFUSED: { severity: 'error', msg: 'PROXY protocol header refused: %s' },
   SLOW_CONSUMER: { severity: 'warn', msg: 'cannot write MQTT packet: %s' },
   KEEPALIVE_TIMEOUT: { severity: 'info', msg: 'keep alive timeout' },
   // protocol
@@ -34,6 +35,7 @@ export const EVENT_CODES = {
   UNAUTHORIZED_TOPIC: { severity: 'error', msg: 'unauthorized topic %s' },
   UNKNOWN_DEVICE: { severity: 'error', msg: 'could not identify device' },
   EMPTY_COMMON_NAME: { severity: 'error', msg: 'certificate common name cannot be empty' },
+  SERVICE_TOKEN_REFUSED: { severity: 'error', msg: 'token of a ServiceAccount refused: %s' },
   BAD_PASSWORD: { severity: 'error', msg: 'bad device password' },
   // hub state
   HUB_DISABLED: { severity: 'error', msg: 'hub is not ready' },
@@ -49,6 +51,8 @@ export const EVENT_CODES = {
   },
   AUTO_PROVISIONING_FAILED: { severity: 'warn', msg: 'device could not be auto-provisioned: %s' },
   DEVICE_AUTO_PROVISIONED: { severity: 'info', msg: 'device was auto-provisioned' },
+  DEVICE_ENROLLED: { severity: 'info', msg: 'device got a certificate that it asked for' },
+  ENROLMENT_REFUSED: { severity: 'warn', msg: 'no certificate was issued: %s' },
   CONNECTION_REPLACED: { severity: 'info', msg: 'connection replaced by a newer one of the same device' },
   FILTER_TEMPLATE: { severity: 'warn', msg: 'message filter template cannot be expanded: %s' },
   // service level
@@ -65,7 +69,11 @@ export const EVENT_CODES = {
   BAD_NETWORK_TOKEN: { severity: 'error', msg: 'network secret refused' },
   BAD_NETWORK_REQUEST: { severity: 'error', msg: 'network request refused: %s' },
   // routes
+  ROUTE_DELIVERY_FAILED: { severity: 'error', msg: 'delivery failed, it will be tried again: %s' },
+  ROUTE_DEAD_LETTER: { severity: 'error', msg: 'delivery was given up: %s' },
+  ROUTE_RECOVERED: { severity: 'info', msg: 'messages of the route are delivered again' },
   ROUTE_OVERFLOW: { severity: 'warn', msg: 'buffer of the route is full, %s messages were dropped' },
+  ROUTE_REPLY_REFUSED: { severity: 'warn', msg: 'answer of the destination was not published: %s' },
   ROUTE_LOOP: { severity: 'warn', msg: 'reply of the route was not published, it is a loop: %s' },
   // about events themselves
   EVENTS_SUPPRESSED: { severity: 'warn', msg: '%s events were not published because of the rate limit' },

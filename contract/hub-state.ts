@@ -27,6 +27,17 @@ export const RevokedFingerprint = Type.Object({
 })
 export type RevokedFingerprint = Static<typeof RevokedFingerprint>
 
+/** What a CA of the user's has revoked (CRL), as far as a broker has to know. */
+export const RevocationList = Type.Object({
+  /** SHA-256 of the certificates (DER) of the CA, 64 lower-case hex digits. */
+  issuers: Type.Array(Type.String()),
+  /** Lower-case hex without leading zeros. */
+  serials: Type.Array(Type.String()),
+  /** RFC 3339: from then on everything that the CA has signed is refused, because the list is out of date. */
+  refuseAfter: Type.Optional(Type.String()),
+})
+export type RevocationList = Static<typeof RevocationList>
+
 export const DeviceRecord = Type.Object({
   /** The device id (UUID): the credential on links without a client certificate, and the key of sessions. */
   id: Type.String(),
@@ -47,6 +58,17 @@ export const DeviceRecord = Type.Object({
     fingerprints: Type.Array(Type.String()),
   }),
   revokedFingerprints: Type.Array(RevokedFingerprint),
+  /** Whose tokens are the device's: a ServiceAccount of the hub's namespace. */
+  serviceAccount: Type.Optional(Type.String()),
+  /** Of the token that a first certificate can be asked for with (EST). */
+  enrolment: Type.Optional(
+    Type.Object({
+      /** SHA-256 of the token, 64 lower-case hex digits. */
+      tokenSha256: Type.String(),
+      /** RFC 3339. */
+      until: Type.String(),
+    }),
+  ),
   /** `scrypt$N$r$p$salt$hash` (base64url), asked for on links without a client certificate. */
   passwordVerifier: Type.Optional(Type.String()),
 })
@@ -105,6 +127,27 @@ export const HubLimits = Type.Object({
 })
 export type HubLimits = Static<typeof HubLimits>
 
+/** A public key as a JSON Web Key: RSA has n and e, EC has crv, x and y. */
+export const TokenKey = Type.Object({
+  kid: Type.String(),
+  kty: Literals(['RSA', 'EC']),
+  n: Type.Optional(Type.String()),
+  e: Type.Optional(Type.String()),
+  crv: Type.Optional(Type.String()),
+  x: Type.Optional(Type.String()),
+  y: Type.Optional(Type.String()),
+})
+export type TokenKey = Static<typeof TokenKey>
+
+/** Whose tokens of ServiceAccounts are taken, and for whom they have to be. */
+export const TokenIssuer = Type.Object({
+  issuer: Type.String(),
+  /** Of this hub alone. */
+  audience: Type.String(),
+  keys: Type.Array(TokenKey),
+})
+export type TokenIssuer = Static<typeof TokenIssuer>
+
 export const HubRecord = Type.Object({
   uid: Type.String(),
   name: Type.String(),
@@ -121,9 +164,20 @@ export const HubRecord = Type.Object({
   }),
   deviceTrust: Type.Object({
     mode: Literals(['Managed', 'HubCA']),
-    /** PEM certificates that OpenSSL verifies client chains against; public, no key. */
+    /**
+     * PEM certificates that OpenSSL verifies client chains against; public, no key. One that stands after a
+     * certificate that it has signed only completes that one's chain.
+     */
     caCertificates: Type.Array(Type.String()),
+    /** Where there are some, certificates have to be signed by one of the above itself: others cannot be looked up. */
+    revocationLists: Type.Optional(Type.Array(RevocationList)),
   }),
+  /** Of devices that are gone: refused whoever has such a certificate now. */
+  revokedFingerprints: Type.Optional(Type.Array(RevokedFingerprint)),
+  /** CIDR ranges of load balancers that begin every connection with a PROXY protocol header. */
+  trustedProxies: Type.Optional(Type.Array(Type.String())),
+  /** Only where a device logs in by such a token. */
+  tokenIssuer: Type.Optional(TokenIssuer),
   /** Only where a device that is not known may make itself known by a certificate of the hub's own CA. */
   autoProvisioning: Type.Optional(
     Type.Object({

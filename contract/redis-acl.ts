@@ -1,4 +1,4 @@
-import { busChannel, hubPrefix, routesPrefix, statusPrefix, storePrefix } from './redis-keys.ts'
+import { asksPrefix, busChannel, hubPrefix, routesPrefix, statusPrefix, storePrefix } from './redis-keys.ts'
 
 /**
  * What brokers and route workers run, and nothing else: categories would let in commands that know no keys and
@@ -57,6 +57,7 @@ export function hubAclRules(uid: string): HubAclRules {
       `~${storePrefix(uid)}*`,
       `~${routesPrefix(uid)}*`,
       `~${statusPrefix(uid)}*`,
+      `~${asksPrefix(uid)}*`,
     ],
     channels: [`&${busChannel(uid, '*')}`],
     commands: COMMANDS.map((command) => `+${command}`),

@@ -33,10 +33,21 @@
  * | `store:incoming:<session>`| set    | packet ids of QoS 2 messages whose PUBREL is still to come               |
  * | `store:trash:<n>`         | stream | a queue out of `store:trash`                                             |
  * | **`routes:`**             |        | **streams between brokers and route workers**                            |
+ * | `routes:ids`              | set    | ids of the routes that have any of the keys below                        |
+ * | `routes:owner`            | string | `<pod>/<boot id>` of the worker that delivers, expires: the fence        |
+ * | `routes:<id>:totals`      | hash   | last seq, messages, bytes, dropped, partitions in use                    |
+ * | `routes:<id>:p<n>`        | stream | waiting messages of a partition, `0-<seq>`                               |
+ * | `routes:<id>:dead`        | hash   | seq → dead letter                                                        |
+ * | `routes:<id>:dead-order`  | zset   | seqs of the dead letters                                                 |
+ * | `routes:<id>:dead-times`  | zset   | the same by time of death                                                |
  * | **`status:`**             |        | **what brokers and route workers report to the operator**                |
  * | `status:devices`          | hash   | device id → connections and last activity (`activity-digest.ts`), expires |
+ * | `status:routes`           | hash   | route id → JSON RouteReport (`route-report.ts`), expires                 |
+ * | **`asks:`**               |        | **what brokers ask of the operator** (`asks.ts`)                         |
+ * | `asks:open`               | stream | one entry an ask that is not answered yet, bounded                       |
  *
- * Channels: `bus:<name>`, between the brokers of a hub.
+ * Channels: `bus:<name>`, between the processes of a hub. `bus:routes` tells `<partition>/<route id>` of appends;
+ * `bus:asks` and `bus:answers` are between brokers and operator.
  */
 
 /** Braces would move the hash tag; `*`, `?`, `[` and `\` would widen an ACL pattern. UUIDs have none of them. */
@@ -100,6 +111,27 @@ export function statusPrefix(uid: string): string {
 export function deviceDigestKey(uid: string): string {
   return `${statusPrefix(uid)}devices`
 }
+
+/** The hash of `route-report.ts`. */
+export function routeReportKey(uid: string): string {
+  return `${statusPrefix(uid)}routes`
+}
+
+/** Prefix of what brokers ask of the operator. */
+export function asksPrefix(uid: string): string {
+  return `${hubPrefix(uid)}asks:`
+}
+
+/** The stream of `asks.ts`. */
+export function openAsksKey(uid: string): string {
+  return `${asksPrefix(uid)}open`
+}
+
+/** Says that there is a new ask; the message itself says nothing. */
+export const asksChannel = (uid: string): string => busChannel(uid, 'asks')
+
+/** Carries answers. */
+export const answersChannel = (uid: string): string => busChannel(uid, 'answers')
 
 export function busChannel(uid: string, name: string): string {
   return `${hubPrefix(uid)}bus:${name}`

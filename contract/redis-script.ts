@@ -1,5 +1,8 @@
 import { createHash } from 'node:crypto'
 
+/** What scripts of several operations are given, as they encode numbers themselves. */
+export type ScriptArgument = string | Buffer
+
 /** What a script needs of a Redis client; ioredis has it. Arguments come as one list: a call can't have so many. */
 export interface ScriptRunner {
   call(command: string, args: (string | Buffer | number)[]): Promise<unknown>

@@ -94,6 +94,8 @@ export interface RouteStream {
   /** Removes dead letters, by position or all older than a time (ms since the epoch); tells how many. */
   purge(routeId: string, which: { positions: readonly string[] } | { deadBefore: number }): Promise<number>
   backlog(routeId: string): Promise<RouteBacklog>
+  /** Every route of which something is kept: messages, dead letters, or only a count. */
+  routeIds(): Promise<string[]>
   /** Removes everything of a route that is gone. */
   removeRoute(routeId: string): Promise<void>
 }

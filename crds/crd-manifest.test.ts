@@ -55,7 +55,7 @@ describe('the CRDs as a whole', () => {
   test.each(KINDS)('every column of $kind shows a field that exists', (kind) => {
     const paths = new Set(nodes(rootSchema(kind), '').map(({ path }) => path))
     for (const { jsonPath } of kind.columns) {
-      const path = jsonPath.replace(/\[\?\(@\.type=="Ready"\)\]|\[0\]/, '[]')
+      const path = jsonPath.replace(/\[\?\(@\.type=="(?:Ready|SinkReachable)"\)\]|\[0\]/, '[]')
       if (path !== '.metadata.creationTimestamp') expect(paths).toContain(path)
     }
   })

@@ -1,6 +1,18 @@
 import { Block, Choice, List, Text } from './fields.ts'
 import { FILTER_MAX_LENGTH, filterRules } from './topics.ts'
 
+const topic = Text({
+  description:
+    'An MQTT topic filter. {{ device.id }}, {{ device.name }}, {{ hub.id }} and {{ hub.name }} are ' +
+    'replaced by their values.',
+  minLength: 1,
+  maxLength: FILTER_MAX_LENGTH,
+  rules: filterRules,
+})
+
+/** Filters without a policy: only what they match passes. */
+export const topicList = (description: string) => List(topic, { default: [], maxItems: 16, description })
+
 const direction = (description: string) =>
   Block(
     {
@@ -8,21 +20,11 @@ const direction = (description: string) =>
         default: 'Reject',
         description: 'Accept: only the listed topics pass. Reject: all but the listed topics pass.',
       }),
-      topics: List(
-        Text({
-          description:
-            'An MQTT topic filter. {{ device.id }}, {{ device.name }}, {{ hub.id }} and {{ hub.name }} are ' +
-            'replaced by their values.',
-          minLength: 1,
-          maxLength: FILTER_MAX_LENGTH,
-          rules: filterRules,
-        }),
-        {
-          default: [],
-          maxItems: 100,
-          description: 'What the policy is about. Accept and none: nothing passes.',
-        },
-      ),
+      topics: List(topic, {
+        default: [],
+        maxItems: 100,
+        description: 'What the policy is about. Accept and none: nothing passes.',
+      }),
     },
     { default: {}, description },
   )

@@ -2,7 +2,7 @@ import type { Static } from 'typebox'
 import { Type } from 'typebox'
 import { Block, Choice, Flag, List, Text, Time, Whole } from './fields.ts'
 import { statusBase } from './meta.ts'
-import { fingerprint } from './shared-fields.ts'
+import { fingerprint, serialNumber } from './shared-fields.ts'
 
 export const DeviceStatus = Block(
   {
@@ -28,6 +28,7 @@ export const DeviceStatus = Block(
                 {
                   fingerprint: fingerprint('SHA-256 of the certificate (DER), in hex.'),
                   until: Time({ description: 'When the overlap, or the certificate itself, ends.' }),
+                  serial: Type.Optional(serialNumber),
                 },
                 { description: 'A certificate that was replaced.' },
               ),
@@ -39,8 +40,29 @@ export const DeviceStatus = Block(
             ),
           ),
           notAfter: Type.Optional(Time({ description: 'When the newest of them expires.' })),
+          serial: Type.Optional(serialNumber),
+          used: Type.Optional(
+            Block(
+              {
+                fingerprint: fingerprint('SHA-256 of the certificate (DER), in hex.'),
+                until: Time({ description: 'When the certificate expires.' }),
+              },
+              { description: 'The certificate that a broker has let in last, as of the last digest.' },
+            ),
+          ),
           secretName: Type.Optional(
             Text({ description: 'The Secret that holds certificate and key.', maxLength: 253 }),
+          ),
+          enrolment: Type.Optional(
+            Block(
+              {
+                token: fingerprint('SHA-256 of the token, in hex.'),
+                request: fingerprint('SHA-256 of the request that it was used for, in hex.'),
+              },
+              {
+                description: 'The token that was used: for this request it may be used again, for no other.',
+              },
+            ),
           ),
           handledRotation: Type.Optional(
             Text({
@@ -58,6 +80,7 @@ export const DeviceStatus = Block(
           {
             fingerprint: fingerprint('SHA-256 of the certificate (DER), in hex.'),
             until: Time({ description: 'When the certificate expires by itself.' }),
+            serial: Type.Optional(serialNumber),
           },
           { description: 'A certificate that is refused.' },
         ),

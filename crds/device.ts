@@ -10,6 +10,9 @@ import { certificatePem, Duration, hubRef, KeyAlgorithm, SecretKeyRef } from './
 /** X.520 bounds a common name by 64 characters (ub-common-name). */
 export const DEVICE_NAME_MAX_LENGTH = 64
 
+/** Another value than before: the device gets a new managed certificate. */
+export const ROTATE_ANNOTATION = 'iot.hublet.dev/rotate'
+
 const UUID_PATTERN = '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
 
 const managed = Block(
@@ -32,6 +35,13 @@ const managed = Block(
       Duration({
         minimum: '1m',
         description: 'How long before its end a certificate is renewed; a third of duration when left out.',
+      }),
+    ),
+    overlap: Type.Optional(
+      Duration({
+        description:
+          'How long a replaced certificate is still accepted, unless the device has used the new one before: ' +
+          'renewBefore when left out. 0s: not at all.',
       }),
     ),
   },
@@ -58,10 +68,36 @@ const provided = Block(
   },
 )
 
+const enrolled = Block(
+  {
+    duration: Duration({
+      default: '2160h',
+      minimum: '1h',
+      description: 'How long a certificate is valid; the device asks for the next one in time.',
+    }),
+    overlap: Duration({
+      default: '24h',
+      description:
+        'How long a replaced certificate is still accepted, unless the device has used the new one before.',
+    }),
+    tokenTTL: Duration({
+      default: '24h',
+      minimum: '1m',
+      description: 'How long the token for the first certificate can be used.',
+    }),
+  },
+  {
+    description:
+      'Asked for by the device over EST (https) with a key that it made and keeps; matched as managed ones are. ' +
+      'The token for the first one is in Secret device-<device>-enrolment.',
+  },
+)
+
 const certificate = Block(
   {
     managed: Type.Optional(managed),
     provided: Type.Optional(provided),
+    enrolled: Type.Optional(enrolled),
     hubCA: Type.Optional(
       Block(
         {},
@@ -76,7 +112,7 @@ const certificate = Block(
   {
     description:
       'The client certificate. Left out: hubCA on a hub with deviceCA.provided, managed on every other hub.',
-    rules: [exactlyOneOf(['managed', 'provided', 'hubCA'])],
+    rules: [exactlyOneOf(['managed', 'provided', 'hubCA', 'enrolled'])],
   },
 )
 
@@ -131,6 +167,24 @@ export const DeviceSpec = Block(
     }),
     messageFilters: messageFilters('Topics that the device may publish on and receive.'),
     certificate: Type.Optional(certificate),
+    serviceAccount: Type.Optional(
+      Block(
+        {
+          name: Text({
+            description: 'Name of the ServiceAccount, in the namespace of this object.',
+            minLength: 1,
+            maxLength: 253,
+            pattern: SUBDOMAIN_PATTERN,
+          }),
+        },
+        {
+          description:
+            'For a program in the cluster: it may log in by a token of this ServiceAccount instead of a ' +
+            'certificate, on encrypted links, with the name of the device as user name. The audience of the token ' +
+            'is hub-<hub>.<namespace>.svc.',
+        },
+      ),
+    ),
     passwordSecretRef: Type.Optional(
       SecretKeyRef(
         'Password that links without a client certificate have to give. None is asked for when left out.',

@@ -36,7 +36,9 @@ test('a page keeps its prose and gets its tables', () => {
   expect(page).not.toContain('outdated')
   expect(page).toContain('| `spec.hubRef.name` | string | **required** |')
   expect(page).toContain('| `spec.messageFilters.publish.policy` | `Accept` `Reject` | `Reject` |')
-  expect(page).toContain('- `spec.certificate`: exactly one of managed, provided, hubCA must be set.')
+  expect(page).toContain(
+    '- `spec.certificate`: exactly one of managed, provided, hubCA, enrolled must be set.',
+  )
 })
 
 test('a page without markers is named', () => {

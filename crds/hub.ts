@@ -1,57 +1,17 @@
 import type { Static } from 'typebox'
 import { Type } from 'typebox'
-import { messageFilters } from './device-filters.ts'
-import { Block, Choice, Flag, MapOf, Text, Whole } from './fields.ts'
+import { Block, Choice, Flag, Text, Whole } from './fields.ts'
+import { autoProvisioning } from './hub-auto-provisioning.ts'
 import { hubDeviceCA, hubServerTLS } from './hub-certificates.ts'
 import { hubLimits } from './hub-limits.ts'
 import { hubListeners, LISTENER_PORTS } from './hub-listeners.ts'
-import { hubPod, hubService } from './hub-pod.ts'
+import { hubPod, hubProxyProtocol, hubService } from './hub-pod.ts'
 import { hubRedis } from './hub-redis.ts'
 import { HubStatus } from './hub-status.ts'
 import type { KindDefinition, Resource } from './meta.ts'
 import { HUB_NAME_MAX_LENGTH, lastColumns, readyColumns } from './meta.ts'
 import { Duration } from './shared-fields.ts'
 import { prefixRules } from './topics.ts'
-
-const autoProvisioning = Block(
-  {
-    enabled: Flag({
-      default: false,
-      description: 'Whether a client whose certificate the device CA signed becomes a Device at first sight.',
-    }),
-    mode: Choice(['Auto', 'Approve'], {
-      default: 'Auto',
-      description: 'Auto lets the new device in at once; Approve waits until its spec.approved is true.',
-    }),
-    perSecond: Whole({
-      default: 50,
-      minimum: 1,
-      maximum: 10_000,
-      description: 'New devices a second; a client beyond it is told to come again.',
-    }),
-    template: Block(
-      {
-        labels: MapOf(Text({ description: 'Value of the label.', maxLength: 63 }), {
-          description: 'Labels of the new Device.',
-          maxProperties: 32,
-          default: {},
-        }),
-        annotations: MapOf(Text({ description: 'Value of the annotation.', maxLength: 4096 }), {
-          description: 'Annotations of the new Device.',
-          maxProperties: 32,
-          default: {},
-        }),
-        allowMultipleConnections: Flag({
-          default: false,
-          description: 'The field of the same name of the new Device.',
-        }),
-        messageFilters: messageFilters('The field of the same name of the new Device.'),
-      },
-      { default: {}, description: 'What the new Device looks like.' },
-    ),
-  },
-  { default: {}, description: 'Devices that make themselves known by a certificate of your own CA.' },
-)
 
 const events = Block(
   {
@@ -113,6 +73,7 @@ export const HubSpec = Block(
     messaging,
     redis: Type.Optional(hubRedis),
     service: hubService,
+    proxyProtocol: Type.Optional(hubProxyProtocol),
     pod: hubPod,
     deletionPolicy: Choice(['Protect', 'Cascade', 'Orphan'], {
       default: 'Protect',
@@ -128,6 +89,11 @@ export const HubSpec = Block(
 )
 export type HubSpec = Static<typeof HubSpec>
 export type Hub = Resource<'Hub', HubSpec, HubStatus>
+
+/** Another value than before: the hub gets a new managed device CA. */
+export const ROTATE_DEVICE_CA_ANNOTATION = 'iot.hublet.dev/rotate-device-ca'
+/** The same for the managed server CA. */
+export const ROTATE_SERVER_CA_ANNOTATION = 'iot.hublet.dev/rotate-server-ca'
 
 const openPorts = `[${Object.keys(LISTENER_PORTS)
   .map((name) => `self.spec.listeners.${name}`)
@@ -164,6 +130,11 @@ export const hubKind: KindDefinition = {
       message: 'autoProvisioning needs a device CA of your own: deviceCA.secretRef or deviceCA.provided',
       fieldPath: '.spec.autoProvisioning.enabled',
     },
+    {
+      rule: "!has(self.spec.autoProvisioning.quarantine) || self.spec.autoProvisioning.mode == 'Approve'",
+      message: 'quarantine is for devices that wait for approval: mode Approve',
+      fieldPath: '.spec.autoProvisioning.quarantine',
+    },
   ],
   columns: [
     ...readyColumns,
@@ -194,14 +165,16 @@ export const HUB_REASONS = {
   MultiBrokerUnsupported: 'MultiBrokerUnsupported',
   /** The device CA cannot be read, has expired, or is no CA. */
   DeviceCAInvalid: 'DeviceCAInvalid',
+  /** A revocation list cannot be read, is of another CA, or older than the one before it. */
+  CRLInvalid: 'CRLInvalid',
+  /** A revocation list should have been followed by another one by now. */
+  CRLStale: 'CRLStale',
   /** The challenge certificate does not prove the possession of the CA's key. */
   ChallengeFailed: 'ChallengeFailed',
   /** The server certificate cannot be read, has expired, or does not fit its key. */
   ServerCertificateInvalid: 'ServerCertificateInvalid',
   /** The Redis of the hub cannot give the durability that is asked for. */
   DurabilityUnsupported: 'DurabilityUnsupported',
-  /** Auto-provisioning is asked for, which this version does not do. */
-  AutoProvisioningUnsupported: 'AutoProvisioningUnsupported',
   /** Redis cannot be reached or refuses us. */
   RedisUnavailable: 'RedisUnavailable',
   /** Deletion waits: Devices still refer to the hub and `spec.deletionPolicy` is Protect. */

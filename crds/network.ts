@@ -51,6 +51,12 @@ const exposure = Block(
               maxLength: 253,
             }),
           ),
+          route: Choice(['TLSRoute', 'HTTPRoute'], {
+            default: 'TLSRoute',
+            description:
+              "TLSRoute: TLS passes through to the hub. HTTPRoute: it ends at the Gateway, which goes on to the hub's " +
+              'listener http or ws, not encrypted.',
+          }),
         },
         { description: 'The Gateway, with type Gateway.' },
       ),
@@ -106,6 +112,11 @@ export const NetworkSpec = Block(
         rule: "self.exposure.type == 'Gateway' || self.exposure.hostnames.size() == 0",
         message: 'hostnames can only be set with type Gateway',
         fieldPath: '.exposure.hostnames',
+      },
+      {
+        rule: "self.type != 'MQTT' || !has(self.exposure.gatewayRef) || self.exposure.gatewayRef.route == 'TLSRoute'",
+        message: 'MQTT is no HTTP: route must be TLSRoute',
+        fieldPath: '.exposure.gatewayRef.route',
       },
       {
         rule: "self.type in ['REST', 'Sigfox'] || self.topicPrefix == ''",

@@ -141,6 +141,35 @@ const header = Block(
   { description: 'One header.', rules: [exactlyOneOf(['value', 'secretKeyRef'])] },
 )
 
+const cloudEvents = Block(
+  {
+    mode: Choice(['Binary', 'Structured'], {
+      default: 'Binary',
+      description:
+        'Binary: the body is the payload, the rest is in headers ce-…. Structured: the body is a JSON object with both.',
+    }),
+    type: Text({
+      default: 'dev.hublet.message',
+      description: 'Attribute type: what kind of event it is.',
+      minLength: 1,
+      maxLength: 255,
+      pattern: '^[!-~]+$',
+    }),
+    source: Type.Optional(
+      Text({
+        description: 'Attribute source, a URI reference; /hubs/<name of the hub> when left out.',
+        minLength: 1,
+        maxLength: 1024,
+        pattern: '^[!-~]+$',
+      }),
+    ),
+  },
+  {
+    description:
+      'Requests are CloudEvents 1.0: id is the id of the message, subject its topic, time its arrival.',
+  },
+)
+
 export const rest = Block(
   {
     method: Choice(['GET', 'POST', 'PUT', 'PATCH', 'DELETE'], {
@@ -177,9 +206,19 @@ export const rest = Block(
         { description: 'Proves to the receiver where a request comes from and that nobody changed it.' },
       ),
     ),
+    cloudEvents: Type.Optional(cloudEvents),
     caSecretRef,
   },
-  { description: 'Each message becomes an HTTP request.' },
+  {
+    description: 'Each message becomes an HTTP request.',
+    rules: [
+      {
+        rule: "!has(self.cloudEvents) || self.method in ['POST', 'PUT', 'PATCH']",
+        message: 'method must be POST, PUT or PATCH: a CloudEvent has a body',
+        fieldPath: '.method',
+      },
+    ],
+  },
 )
 
 export const ifttt = Block(

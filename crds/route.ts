@@ -3,12 +3,13 @@ import { Type } from 'typebox'
 import { Block, Choice, exactlyOneOf, Flag, Text, Time, Whole } from './fields.ts'
 import type { KindDefinition, Resource } from './meta.ts'
 import { lastColumns, objectNameRule, readyColumns, statusBase } from './meta.ts'
+import { kafka, mqtt, nats } from './route-messaging-sinks.ts'
 import { database, ifttt, rest, s3 } from './route-sinks.ts'
 import { Duration, hubRef } from './shared-fields.ts'
 import { FILTER_MAX_LENGTH, filterRules } from './topics.ts'
 
 /** Destinations of a route; exactly one is set. */
-export const ROUTE_SINKS = ['s3', 'database', 'rest', 'ifttt'] as const
+export const ROUTE_SINKS = ['s3', 'database', 'rest', 'ifttt', 'nats', 'kafka', 'mqtt'] as const
 export type RouteSink = (typeof ROUTE_SINKS)[number]
 
 const delivery = Block(
@@ -103,19 +104,28 @@ const deadLetter = Block(
   { default: {}, description: 'Messages that could not be delivered.' },
 )
 
-const expression = (field: string, description: string) =>
-  Type.Optional(
-    Block(
-      {
-        expression: Text({
-          description: `${field} in CEL; topic, payload (text), json (parsed payload or null), retain and qos are at hand.`,
-          minLength: 1,
-          maxLength: 4096,
-        }),
-      },
-      { description },
+const AT_HAND = 'topic, payload (text), json (parsed payload or null), retain and qos are at hand'
+
+const expression = (description: string) => Text({ description, minLength: 1, maxLength: 4096 })
+
+const filter = Block(
+  { expression: expression(`Condition in CEL; ${AT_HAND}.`) },
+  { description: 'Takes only messages for which the condition is true.' },
+)
+
+const transform = Block(
+  {
+    language: Choice(['CEL', 'JSONata'], {
+      default: 'CEL',
+      description: 'Language of the expression. CEL is the faster one, JSONata reshapes documents.',
+    }),
+    expression: expression(
+      `New payload. In CEL ${AT_HAND}; in JSONata the parsed payload is the input, and $topic, $payload, $retain and ` +
+        '$qos are at hand.',
     ),
-  )
+  },
+  { description: 'Replaces the payload before delivery.' },
+)
 
 export const RouteSpec = Block(
   {
@@ -140,8 +150,11 @@ export const RouteSpec = Block(
     database: Type.Optional(database),
     rest: Type.Optional(rest),
     ifttt: Type.Optional(ifttt),
-    filter: expression('Condition', 'Takes only messages for which the condition is true.'),
-    transform: expression('New payload', 'Replaces the payload before delivery.'),
+    nats: Type.Optional(nats),
+    kafka: Type.Optional(kafka),
+    mqtt: Type.Optional(mqtt),
+    filter: Type.Optional(filter),
+    transform: Type.Optional(transform),
     delivery,
     deadLetter,
   },
@@ -166,9 +179,10 @@ export const RouteStatus = Block(
   {
     ...statusBase,
     lag: count('Messages that wait for delivery.'),
-    delivered: count('Messages delivered.'),
-    failed: count('Attempts that failed.'),
-    deadLettered: count('Messages given up and kept as dead letters.'),
+    rate: count('Messages delivered a second, lately.'),
+    delivered: count('Messages delivered since the route worker started.'),
+    failed: count('Attempts that failed since the route worker started.'),
+    deadLettered: count('Messages given up and kept as dead letters since the route worker started.'),
     dropped: count('Messages lost because the buffer was full.'),
     lastDeliveryTime: Type.Optional(Time({ description: 'When a message was last delivered.' })),
     lastError: Type.Optional(
@@ -192,7 +206,7 @@ export const routeKind: KindDefinition = {
   plural: 'routes',
   singular: 'route',
   shortNames: ['rt', 'iotroute'],
-  description: 'Takes messages of a hub to a destination: object storage, database, HTTP or IFTTT.',
+  description: 'Takes messages of a hub to a destination: object storage, database, HTTP or message system.',
   spec: RouteSpec,
   status: RouteStatus,
   rules: [objectNameRule],
@@ -200,7 +214,20 @@ export const routeKind: KindDefinition = {
     { name: 'Hub', type: 'string', jsonPath: '.spec.hubRef.name', description: 'The hub of the route.' },
     { name: 'Topic', type: 'string', jsonPath: '.spec.topic', description: 'The messages taken.' },
     ...readyColumns,
+    {
+      name: 'Sink',
+      type: 'string',
+      jsonPath: '.status.conditions[?(@.type=="SinkReachable")].status',
+      description: 'Whether the destination takes messages.',
+    },
     { name: 'Lag', type: 'integer', jsonPath: '.status.lag', description: 'Messages that wait.' },
+    {
+      name: 'Rate',
+      type: 'integer',
+      jsonPath: '.status.rate',
+      description: 'Messages delivered a second, lately.',
+      priority: 1,
+    },
     { name: 'Delivered', type: 'integer', jsonPath: '.status.delivered', description: 'Messages delivered.' },
     {
       name: 'Dead',
@@ -219,14 +246,26 @@ export const routeKind: KindDefinition = {
   ],
 }
 
+/** Conditions of a Route beside those that every kind has. */
+export const ROUTE_CONDITIONS = {
+  /** Whether the destination takes messages; Unknown while there was none to deliver. */
+  SinkReachable: 'SinkReachable',
+  /** Messages wait because deliveries fail, were given up lately, or are lost because the buffer is full. */
+  Degraded: 'Degraded',
+} as const
+
 /** Reasons of a Route's conditions, beside `COMMON_REASONS`. */
 export const ROUTE_REASONS = {
   /** `spec.enabled` is false: as asked for, nothing is taken. */
   Disabled: 'Disabled',
+  /** There was nothing to deliver since the route worker started. */
+  NothingDelivered: 'NothingDelivered',
   /** Deliveries fail; messages wait and are tried again. */
   DeliveryFailing: 'DeliveryFailing',
   /** The buffer is full and messages are dropped. */
   BufferFull: 'BufferFull',
+  /** Messages were given up within the last minute: they are dead letters, or gone where none are kept. */
+  MessagesGivenUp: 'MessagesGivenUp',
   /** The credentials of all routes of the hub are larger than one Secret may be. */
   CredentialsTooLarge: 'CredentialsTooLarge',
   /** `spec.filter` or `spec.transform` is no valid expression. */

@@ -90,3 +90,28 @@ export const certificatePem = (description: string) =>
 /** SHA-256 of a certificate's DER, 64 lower-case hex digits. */
 export const fingerprint = (description: string) =>
   Text({ description, maxLength: 64, pattern: '^[0-9a-f]{64}$' })
+
+/** Serial number of a certificate that Hublet has issued. */
+export const serialNumber = Text({
+  description: 'Serial number of the certificate, in hex; of one that Hublet has issued.',
+  maxLength: 40,
+  pattern: '^[0-9a-f]{2,40}$',
+})
+
+const IPV4 =
+  '((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])[.]){3}(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])'
+const GROUP = '[0-9a-fA-F]{1,4}'
+/** Eight groups, or `::` in the place of one or more. */
+const IPV6 = [
+  `(${GROUP}:){7}${GROUP}`,
+  `(${GROUP}:){1,7}:`,
+  ...[1, 2, 3, 4, 5, 6].map((after) => `(${GROUP}:){1,${7 - after}}(:${GROUP}){1,${after}}`),
+  `:(:${GROUP}){1,7}`,
+  '::',
+].join('|')
+
+/** `198.51.100.0/24`, `2001:db8::/32`. Not `/0`, which is everybody. */
+export const CIDR_PATTERN = `^((${IPV4})/([1-9]|[12][0-9]|3[0-2])|(${IPV6})/([1-9]|[1-9][0-9]|1[01][0-9]|12[0-8]))$`
+
+export const Cidr = (description: string) =>
+  Text({ description, minLength: 4, maxLength: 43, pattern: CIDR_PATTERN })

@@ -27,6 +27,7 @@ describe('the configuration of the operator', () => {
         redisImage: 'docker.io/valkey/valkey:8.1',
         clusterDomain: 'cluster.local',
         operatorNamespace: 'hublet-system',
+        routesAllowPrivate: false,
         logLevel: 'info',
       },
       concurrency: { hub: 4, device: 16, member: 4 },

@@ -77,6 +77,11 @@ const FLAGS = {
   'metrics-address': { value: '<host:port>', default: ':9090', help: 'where /metrics is served' },
   'health-address': { value: '<host:port>', default: ':8081', help: 'where /livez and /readyz are served' },
   'log-level': { value: '<level>', default: 'info', help: LOG_LEVELS.join(', ') },
+  'routes-allow-private': {
+    value: '<true|false>',
+    default: 'false',
+    help: 'routes may connect to private address ranges, where Services and pods are',
+  },
   'broker-log-level': { value: '<level>', default: 'info', help: 'the same for broker pods' },
 } as const satisfies Record<string, Flag>
 
@@ -128,6 +133,7 @@ export function readOperatorConfig(
       ...read.pullPolicy(),
       clusterDomain: read.name('cluster-domain') ?? '',
       operatorNamespace: namespace,
+      routesAllowPrivate: read.oneOf('routes-allow-private', ['true', 'false']) === 'true',
       logLevel: read.oneOf('broker-log-level', LOG_LEVELS),
     },
     concurrency: {

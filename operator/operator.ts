@@ -2,25 +2,32 @@
 import { randomBytes } from 'node:crypto'
 import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
+import type { Clock } from '../contract/clock.ts'
 import { SECRETS, type Secret } from './api/resources.ts'
 import type { BuildSettings } from './build/object.ts'
 import { RecordMemo } from './compile/record-memo.ts'
 import { Activities } from './reconcile/activities.ts'
+import { asksReconcile } from './reconcile/asks.ts'
 import { ComputedStatuses } from './reconcile/computed-statuses.ts'
 import { deviceReconcile } from './reconcile/device.ts'
+import { Enrolments } from './reconcile/enrolments.ts'
+import { HeldCertificates } from './reconcile/held-certificates.ts'
 import { hubReconcile } from './reconcile/hub.ts'
 import { hubActivityReconcile } from './reconcile/hub-activity.ts'
 import { HubStatePacer, hubStateReconcile } from './reconcile/hub-state.ts'
 import { networkReconcile } from './reconcile/network.ts'
 import { PublishedHubs } from './reconcile/published.ts'
 import { routeReconcile } from './reconcile/route.ts'
+import { routeActivityReconcile } from './reconcile/route-activity.ts'
+import { RouteReportsSeen } from './reconcile/route-reports.ts'
+import { TokenIssuerReader } from './reconcile/token-issuer.ts'
 import type { Tools } from './reconcile/tools.ts'
 import { RedisPublisher } from './redis/hub-state-publisher.ts'
 import { createApiClient } from './runtime/api-client.ts'
 import { isNotFound } from './runtime/api-error.ts'
 import type { BackoffPolicy } from './runtime/backoff.ts'
 import { createClientMetrics } from './runtime/client-metrics.ts'
-import { type Clock, systemClock } from './runtime/clock.ts'
+import { systemClock } from './runtime/clock.ts'
 import type { ClusterAccess } from './runtime/cluster-access.ts'
 import { Controller, type Reconcile } from './runtime/controller.ts'
 import { createControllerMetrics } from './runtime/controller-metrics.ts'
@@ -117,6 +124,9 @@ export function startOperator(options: OperatorOptions): RunningOperator {
       const ready = new Set(uids)
       for (const hub of world.hubs.list()) if (ready.has(hub.metadata.uid ?? '')) wake.hubState(keyOf(hub))
     },
+    onAsk: (uid) => {
+      for (const hub of world.hubs.list()) if (hub.metadata.uid === uid) asks.enqueue(keyOf(hub))
+    },
     onFault: (address, fault) => logger.warn({ redis: address, fault }, 'Redis cannot be reached'),
   })
   const tools: Tools = {
@@ -130,13 +140,19 @@ export function startOperator(options: OperatorOptions): RunningOperator {
     publisher,
     published: new PublishedHubs(),
     computed: new ComputedStatuses(),
+    held: new HeldCertificates(),
     records: new RecordMemo(),
     activities: new Activities(),
+    enrolments: new Enrolments(),
+    tokenIssuer: new TokenIssuerReader(client, clock),
+    openAsks: new Set(),
+    routeReports: new RouteReportsSeen(),
+    wakeDevice: (device) => wake.device(device),
     wakeState: (hub) => wake.hubState(hub),
     settings: options.settings,
     ...defaultRedis(options, client, clock),
   }
-  const { wake, controllers } = createControllers(tools, options)
+  const { wake, controllers, asks } = createControllers(tools, options)
   connectTriggers(world, wake)
   const stop = new AbortController()
   const ended = runManager(
@@ -211,7 +227,7 @@ function createElection(
 function createControllers(
   tools: Tools,
   options: OperatorOptions,
-): { wake: Wakers; controllers: Controller[] } {
+): { wake: Wakers; controllers: Controller[]; asks: Controller } {
   const { logger, registry, concurrency, timeoutMs, backoff, clock = systemClock } = options
   const metrics = createControllerMetrics(registry)
   const queueMetrics = createQueueMetrics(registry)
@@ -239,18 +255,21 @@ function createControllers(
     network: (key, wakeOptions) => networks.enqueue(key, wakeOptions),
     route: (key, wakeOptions) => routes.enqueue(key, wakeOptions),
   }
+  const asks = controller('asks', asksReconcile(tools), concurrency.hub)
   const activityWakers = { hub: wake.hub, device: wake.device }
   const activity = hubActivityReconcile(tools, activityWakers, options.activityEveryMs)
   const activities = controller('activity', activity, 1)
+  const routeActivity = routeActivityReconcile(tools, wake.route, options.activityEveryMs)
+  const routeActivities = controller('routeactivity', routeActivity, 1)
   const states: Controller = controller(
     'hubstate',
     hubStateReconcile(tools, {
       hub: (key) => {
-        hubs.enqueue(key)
-        activities.enqueue(key)
+        for (const one of [hubs, activities, routeActivities, asks]) one.enqueue(key)
       },
       hubLater: (key) => hubs.enqueueAfter(key, COUNTS_AFTER_MS),
       members: (key, members) => {
+        if (tools.openAsks.has(key)) asks.enqueue(key)
         for (const member of members) wakeMember(wake, key, member)
       },
       allMembers: (key) => wakeMembers(tools.world, wake, key),
@@ -259,7 +278,8 @@ function createControllers(
     concurrency.hub,
   )
   const pacer = new HubStatePacer(states, clock)
-  return { controllers: [hubs, states, devices, networks, routes, activities], wake }
+  const reporting = [activities, routeActivities]
+  return { controllers: [hubs, states, asks, devices, networks, routes, ...reporting], wake, asks }
 }
 
 /** Read by name, so that a right on this one Secret is enough. */

@@ -5,7 +5,7 @@
 import { stringify } from 'yaml'
 import { GROUP } from '../crds/meta.ts'
 import { DEVICES, HUBS, NETWORKS, OWNED_RESOURCES, ROUTES } from './api/resources.ts'
-import { GATEWAY_GROUP, tlsRoutes } from './build/tls-route.ts'
+import { GATEWAY_GROUP, ROUTE_PLURALS } from './build/gateway-route.ts'
 import type { KubeObject, Resource } from './runtime/resource.ts'
 
 export interface PolicyRule {
@@ -36,6 +36,8 @@ const plurals = (resources: readonly Resource[]): string[] => resources.map(({ p
 export function kindRules(): PolicyRule[] {
   return [
     { apiGroups: [GROUP], resources: plurals(KINDS), verbs: [...WATCH, 'patch'] },
+    // Auto-provisioning.
+    { apiGroups: [GROUP], resources: plurals([DEVICES]), verbs: ['create'] },
     { apiGroups: [GROUP], resources: plurals([DEVICES, NETWORKS, ROUTES]), verbs: ['delete'] },
     { apiGroups: [GROUP], resources: KINDS.map(({ plural }) => `${plural}/status`), verbs: ['patch'] },
     // They stand in the namespace of what they are about.
@@ -55,7 +57,7 @@ export function workloadRules(): PolicyRule[] {
       verbs: [...WATCH, ...APPLY],
     })),
     // Not watched, because a cluster need not serve them.
-    { apiGroups: [GATEWAY_GROUP], resources: [tlsRoutes('').plural], verbs: ['get', ...APPLY] },
+    { apiGroups: [GATEWAY_GROUP], resources: Object.values(ROUTE_PLURALS), verbs: ['get', ...APPLY] },
   ]
 }
 

@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { RouteRecord } from '../contract/hub-state.ts'
+import type { RouteReport } from '../contract/route-report.ts'
 import { systemClock } from '../operator/runtime/clock.ts'
 import { route } from '../test-support/hub-state.ts'
 import { waitUntil } from '../test-support/wait.ts'
 import { MemoryRouteStream } from './run/memory-route-stream.fixture.ts'
-import type { RouteSnapshot } from './run/route-counters.ts'
 import { HttpDestination } from './sinks/rest/http-destination.fixture.ts'
 import { LOOPBACK_ALLOWED } from './sinks/sink.contract.ts'
 import { createRouteWorker, type RouteWorker } from './worker.ts'
@@ -21,7 +21,7 @@ const restRoute = (id: string, path: string, more: Parameters<typeof route>[0] =
 
 function setting(initial: RouteRecord[]) {
   const stream = new MemoryRouteStream()
-  const statuses: RouteSnapshot[] = []
+  const statuses: RouteReport[] = []
   const replies: unknown[] = []
   const state = { records: initial, values: {} as Record<string, string> }
   const worker: RouteWorker = createRouteWorker({

@@ -5,9 +5,9 @@
 import type { Clock } from '../contract/clock.ts'
 import type { RouteRecord } from '../contract/hub-state.ts'
 import type { RouteCredentials } from '../contract/route-credentials.ts'
+import type { RouteReport } from '../contract/route-report.ts'
 import type { RouteStream } from '../contract/route-stream.ts'
 import { createEgress, type EgressPolicy } from './net/egress.ts'
-import type { RouteSnapshot } from './run/route-counters.ts'
 import { RouteSlot } from './run/route-slot.ts'
 import type { PublishReply } from './sinks/rest/reply.ts'
 
@@ -22,10 +22,15 @@ export interface RouteWorkerOptions {
    * where messages may wait since there were more. Asked by `refresh`. Default: all.
    */
   partitions?: (routeId: string) => readonly number[]
+  /**
+   * Asked before each call of a destination. Once it has said no, `refresh` has to be called, with partitions that
+   * are still this worker's. Default: always.
+   */
+  mayDeliver?: () => boolean
   /** Publishes what a destination answered; rejects when the hub did not take it. */
   publishReply: (routeId: string, reply: Parameters<PublishReply>[0]) => Promise<void>
   /** Every `STATUS_INTERVAL_MS`, for each route there is. */
-  onStatus: (snapshot: RouteSnapshot) => void
+  onStatus: (snapshot: RouteReport) => void
   /** A fault that delivery survives. The error may quote anything: for a debug log only. */
   onFault: (routeId: string, error: unknown) => void
   network: EgressPolicy
@@ -37,7 +42,7 @@ export interface RouteWorkerOptions {
 export interface RouteWorker {
   /** Looks at records, credentials and partitions again; routes of which nothing changed go on undisturbed. */
   refresh(): void
-  snapshots(): RouteSnapshot[]
+  snapshots(): RouteReport[]
   /** Stops every route; deliveries under way have `drainMs` (default 10 s) to end. */
   stop(drainMs?: number): Promise<void>
 }
@@ -50,6 +55,7 @@ const ALL_PARTITIONS = Array.from({ length: 16 }, (_, partition) => partition)
 /** Starts delivering at once. Throws a RangeError when `network.denied` names no address. */
 export function createRouteWorker(options: RouteWorkerOptions): RouteWorker {
   const { records, credentials, partitions = () => ALL_PARTITIONS, clock, onStatus } = options
+  const mayDeliver = options.mayDeliver ?? (() => true)
   const egress = createEgress(options.network)
   const slots = new Map<string, RouteSlot>()
   let isStopped = false
@@ -60,7 +66,7 @@ export function createRouteWorker(options: RouteWorkerOptions): RouteWorker {
     if (slot === undefined) {
       const publishReply: PublishReply = (reply) => options.publishReply(routeId, reply)
       const onFault = (error: unknown) => options.onFault(routeId, error)
-      slot = new RouteSlot({ ...options, routeId, egress, publishReply, onFault, drainMs: DRAIN_MS })
+      slot = new RouteSlot({ ...options, routeId, egress, publishReply, onFault, mayDeliver })
       slots.set(routeId, slot)
     }
     return slot
@@ -72,7 +78,10 @@ export function createRouteWorker(options: RouteWorkerOptions): RouteWorker {
     for (const record of records()) {
       wanted.add(record.id)
       const values = credentials(record.id)?.values ?? {}
-      slotOf(record.id).want({ record, values, partitions: partitions(record.id) })
+      const owned = partitions(record.id)
+      // What another worker owns by now, it delivers: there is nothing to wait for.
+      const drainMs = owned.length === 0 ? 0 : DRAIN_MS
+      slotOf(record.id).want({ record, values, partitions: owned }, drainMs)
     }
     for (const [routeId, slot] of slots) {
       if (wanted.has(routeId)) continue

@@ -59,10 +59,10 @@ describe('the pages of this repository', () => {
   })
 
   it('name folders, files and make targets that are there', () => {
-    const targets = new Set([...readTracked('Makefile').matchAll(/^([a-z-]+):/gm)].map(([, name]) => name))
+    const targets = new Set([...readTracked('Makefile').matchAll(/^([a-z0-9-]+):/gm)].map(([, name]) => name))
     const top = new Set(files.filter((path) => path.includes('/')).map((path) => path.split('/', 1)[0]))
     const missing = pages.flatMap(({ path, text }) => [
-      ...[...codeOf(text).matchAll(/(?:`|^|&& )make ([a-z-]+)/gm)]
+      ...[...codeOf(text).matchAll(/(?:`|^|&& )make ([a-z0-9-]+)/gm)]
         .filter(([, name]) => !targets.has(name))
         .map(([, name]) => `${path}: make ${name}`),
       ...[...text.matchAll(/`([\w.-]+\/[\w./-]*)`/g)]

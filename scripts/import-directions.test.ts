@@ -16,6 +16,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   operator: ['crds', 'contract'],
   broker: ['contract'],
   routes: ['crds', 'contract'],
+  sidecar: ['contract', 'broker', 'routes'],
   cli: ['crds', 'contract', 'operator', 'broker', 'routes'],
   console: [],
   charts: ['crds', 'contract', 'operator'],

@@ -2,6 +2,8 @@
 # Makes sure the real programs that the tests and benchmarks drive are on this machine. Installs what is
 # missing where that can be done without asking (apt-get as root or by `sudo -n`), otherwise says per system
 # what to install and fails. Does nothing, quickly, when everything is there.
+#   test-tools.sh        for the tests
+#   test-tools.sh node   for a Kubernetes node without docker, see e2e/cluster
 set -euo pipefail
 
 # Debian keeps the mosquitto broker in sbin, which a plain user's PATH leaves out.
@@ -9,7 +11,8 @@ PATH="$PATH:/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin"
 # ... and the servers of PostgreSQL in a folder for each version.
 for folder in /usr/lib/postgresql/*/bin; do PATH="$PATH:$folder"; done
 
-readonly TOOLS=(mosquitto_pub mosquitto_sub mosquitto redis-server postgres mariadbd openssl curl stdbuf)
+TOOLS=(mosquitto_pub mosquitto_sub mosquitto redis-server postgres mariadbd haproxy promtool java mvn openssl curl stdbuf)
+readonly NODE_TOOLS=(containerd runc /usr/lib/cni/bridge iptables conntrack ip nsenter unshare redis-server openssl)
 readonly POLICY=/usr/sbin/policy-rc.d
 
 missing_tools() {
@@ -30,7 +33,17 @@ package_of() {
     *:postgres) echo postgresql-server ;;
     apt:mariadbd | dnf:mariadbd) echo mariadb-server ;;
     *:mariadbd) echo mariadb ;;
+    apt:java) echo default-jre-headless ;;
+    dnf:java) echo java-latest-openjdk-headless ;;
+    apk:java) echo openjdk21-jre-headless ;;
+    brew:java) echo openjdk ;;
+    *:mvn) echo maven ;;
+    *:promtool) echo prometheus ;;
     *:stdbuf) echo coreutils ;;
+    *:/usr/lib/cni/bridge) echo containernetworking-plugins ;;
+    apt:ip) echo iproute2 ;;
+    *:ip) echo iproute ;;
+    *:nsenter | *:unshare) echo util-linux ;;
     *) echo "$2" ;;
   esac
 }
@@ -49,6 +62,7 @@ explain() {
     echo "  Alpine           sudo apk add $(packages_for apk "$@")"
     echo "  macOS            brew install $(packages_for brew "$@")"
     echo 'The tests start their own programs: a service that a package started is not needed.'
+    echo 'Java, which runs the Kafka broker, has to be 17 or later.'
     echo 'Redis has to be 7.0 or later; Valkey does as well, when it answers to redis-server.'
   } >&2
 }
@@ -82,24 +96,49 @@ keep_service_off() {
 }
 
 readonly S3_SERVER=github.com/versity/versitygw/cmd/versitygw@v1.8.0
+readonly COPY_JARS=org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies
+readonly ZLINT=github.com/zmap/zlint/v3/cmd/zlint@v3.7.3
+readonly NATS_SERVER=github.com/nats-io/nats-server/v2@v2.15.2
 TOOLS_CACHE="$(cd "$(dirname "$0")/.." && pwd)/.cache/tools"
 readonly TOOLS_CACHE
 
-# In no distribution, so it is built once, which takes a minute.
-ensure_s3_server() {
-  if command -v versitygw >/dev/null || [ -x "$TOOLS_CACHE/versitygw" ]; then return 0; fi
+# ensure_go_tool <program> <what it is> <module>: those that no distribution has, or an old one only, are built
+# once, which takes a minute.
+ensure_go_tool() {
+  local program=$1 what=$2 module=$3
+  if command -v "$program" >/dev/null || [ -x "$TOOLS_CACHE/$program" ]; then return 0; fi
   if ! command -v go >/dev/null; then
-    echo 'hublet: the tests need an S3 server, versitygw, which is missing here: put it into PATH, or install Go' >&2
-    echo "(1.25 or later) and run this again: it is then built by  go install $S3_SERVER" >&2
+    echo "hublet: the tests need $what $program, which is missing here: put it into PATH, or install Go" >&2
+    echo "(1.25 or later) and run this again: it is then built by  go install $module" >&2
     return 1
   fi
-  echo 'hublet: building versitygw, the S3 server of the tests (about a minute)'
-  GOBIN="$TOOLS_CACHE" go install "$S3_SERVER"
+  echo "hublet: building $what $program for the tests (about a minute)"
+  GOBIN="$TOOLS_CACHE" go install "$module"
+}
+
+# The Kafka broker is a set of jars (45, 43 MB); which ones says test-support/kafka/pom.xml.
+ensure_kafka() {
+  local jars="$TOOLS_CACHE/kafka" pom version
+  pom="$(dirname "$0")/../test-support/kafka/pom.xml"
+  version="$(sed -n 's|.*<version>\(.*\)</version>.*|\1|p' "$pom" | tail -n 1)"
+  if [ -e "$jars/kafka_2.13-$version.jar" ]; then return 0; fi
+  echo 'hublet: fetching the Kafka broker for the tests'
+  rm -rf "$jars" "$jars.new"
+  mvn --quiet --batch-mode --file "$pom" "$COPY_JARS" -DincludeScope=runtime -DoutputDirectory="$jars.new"
+  mv "$jars.new" "$jars"
 }
 
 main() {
+  if [ "${1:-}" = node ]; then
+    TOOLS=("${NODE_TOOLS[@]}")
+    ensure_packages
+    return
+  fi
   ensure_packages
-  ensure_s3_server
+  ensure_go_tool versitygw 'the S3 server' "$S3_SERVER"
+  ensure_go_tool zlint 'the linter of certificates' "$ZLINT"
+  ensure_go_tool nats-server 'the NATS server' "$NATS_SERVER"
+  ensure_kafka
 }
 
 ensure_packages() {
@@ -123,6 +162,9 @@ ensure_packages() {
   case " ${packages[*]} " in *' redis-server '*) keep_service_off redis-server ;; esac
   case " ${packages[*]} " in *' postgresql '*) keep_service_off postgresql ;; esac
   case " ${packages[*]} " in *' mariadb-server '*) keep_service_off mariadb ;; esac
+  case " ${packages[*]} " in *' prometheus '*) keep_service_off prometheus ;; esac
+  case " ${packages[*]} " in *' haproxy '*) keep_service_off haproxy ;; esac
+  case " ${packages[*]} " in *' containerd '*) keep_service_off containerd ;; esac
 
   # shellcheck disable=SC2207
   missing=($(missing_tools))
@@ -132,4 +174,4 @@ ensure_packages() {
   fi
 }
 
-main
+main "$@"

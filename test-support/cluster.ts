@@ -31,7 +31,7 @@ export async function installWidgets(client: ApiClient): Promise<void> {
       )
       await client.request({ method: 'GET', path: resourcePath(WIDGETS) })
     },
-    { timeout: 30_000, interval: 50 },
+    { timeout: 60_000, interval: 50 },
   )
 }
 

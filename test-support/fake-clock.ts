@@ -1,4 +1,4 @@
-import type { Clock } from '../operator/runtime/clock.ts'
+import type { Clock } from '../contract/clock.ts'
 
 /** A clock that moves only when told to. `advance` runs what became due, in order, and lets promises settle. */
 export class FakeClock implements Clock {

@@ -8,7 +8,7 @@ import {
   type NetworkRecord,
   type RouteRecord,
 } from '../contract/hub-state.ts'
-import type { RouteSpec } from '../crds/route.ts'
+import { ROUTE_SINKS, type RouteSink, type RouteSpec } from '../crds/route.ts'
 
 const LIMITS: HubLimits = {
   payloadBytes: 4 * 1024 * 1024,
@@ -98,7 +98,7 @@ export function network({ token, ...overrides }: Partial<NetworkRecord> & { toke
 }
 
 /** What is left out of a spec stands there as the API server would store it. */
-const ROUTE_SPEC: Omit<RouteSpec, 's3' | 'database' | 'rest' | 'ifttt'> = {
+const ROUTE_SPEC: Omit<RouteSpec, RouteSink> = {
   hubRef: { name: 'hub' },
   enabled: true,
   topic: '#',
@@ -127,7 +127,7 @@ export function route({
   ...overrides
 }: RouteOverrides = {}): RouteRecord {
   const { topic = spec.topic ?? '#', enabled = spec.enabled ?? true } = overrides
-  const destination = spec.s3 ?? spec.database ?? spec.rest ?? spec.ifttt
+  const destination = ROUTE_SINKS.find((name) => spec[name] !== undefined)
   const nowhere: RouteSpec['rest'] = {
     method: 'POST',
     url: 'http://127.0.0.1:9/',

@@ -1,7 +1,7 @@
 import { chmodSync, copyFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createConnection } from 'mysql2/promise'
-import { freePort } from './mosquitto.ts'
+import { freePort } from './free-port.ts'
 import { RunningProgram, runProgram } from './run-program.ts'
 import { makeTempDir, removeTempDir } from './temp-dir.ts'
 import { giveAway, unprivileged } from './unprivileged.ts'

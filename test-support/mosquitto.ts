@@ -1,12 +1,15 @@
 import { writeFileSync } from 'node:fs'
-import { connect, createServer } from 'node:net'
+import { connect } from 'node:net'
 import { join } from 'node:path'
+import { freePort } from './free-port.ts'
 import { type ProgramResult, RunningProgram, runProgram } from './run-program.ts'
 import { makeTempDir } from './temp-dir.ts'
-import { waitUntil, within } from './wait.ts'
+import { PATIENCE_MS, waitUntil, within } from './wait.ts'
 
 /** How a mosquitto client reaches the broker and who it says it is. */
 export interface MosquittoAccess {
+  /** `localhost` when left out. */
+  host?: string
   port: number
   /** `-i` */
   clientId?: string
@@ -41,7 +44,7 @@ function accessArgs(access: MosquittoAccess): string[] {
   ]
   const given = named.flatMap(([flag, value]) => (value === undefined ? [] : [flag, value]))
   // The name in the server certificate; mosquitto checks it against what was asked for.
-  return ['-h', 'localhost', '-p', String(access.port), ...given, ...(access.args ?? [])]
+  return ['-h', access.host ?? 'localhost', '-p', String(access.port), ...given, ...(access.args ?? [])]
 }
 
 export interface MosquittoPubOptions extends MosquittoAccess {
@@ -54,7 +57,7 @@ export interface MosquittoPubOptions extends MosquittoAccess {
 
 /** One mosquitto_pub to its end. Exit code 0: connected, published, acknowledged. */
 export async function mosquittoPub(options: MosquittoPubOptions): Promise<ProgramResult> {
-  const { topic, payload, qos = 0, retain = false, timeoutMs = 10_000 } = options
+  const { topic, payload, qos = 0, retain = false, timeoutMs = PATIENCE_MS } = options
   // `-s` reads the payload from stdin but publishes nothing when that is empty.
   const source = payload.length === 0 ? '-n' : '-s'
   const args = [...accessArgs(options), '-t', topic, '-q', String(qos), ...(retain ? ['-r'] : []), source]
@@ -75,7 +78,7 @@ export class MosquittoSub {
   readonly program: RunningProgram
 
   constructor(options: MosquittoSubOptions) {
-    const { topics, qos = 0, timeoutMs = 60_000 } = options
+    const { topics, qos = 0, timeoutMs = 300_000 } = options
     const filters = [topics].flat().flatMap((topic) => ['-t', topic])
     // Its debug lines stay in a buffer when stdout is a pipe, unless the C library is told otherwise.
     this.program = new RunningProgram(
@@ -105,7 +108,7 @@ export class MosquittoSub {
     })
   }
 
-  async waitForMessages(count: number, timeoutMs = 5_000): Promise<MosquittoMessage[]> {
+  async waitForMessages(count: number, timeoutMs = PATIENCE_MS): Promise<MosquittoMessage[]> {
     return await waitUntil(
       `mosquitto_sub receives ${count} messages (has ${this.messages.length})`,
       () => (this.messages.length >= count ? this.messages : undefined),
@@ -114,7 +117,7 @@ export class MosquittoSub {
   }
 
   /** Resolves when the broker closed the link or refused it: mosquitto_sub then says so and ends or retries. */
-  async waitForLine(pattern: RegExp, timeoutMs = 5_000): Promise<string> {
+  async waitForLine(pattern: RegExp, timeoutMs = PATIENCE_MS): Promise<string> {
     return await this.program.waitForLine((line) => pattern.test(line), String(pattern), timeoutMs)
   }
 
@@ -161,21 +164,11 @@ export async function startMosquitto(
   return { port, program }
 }
 
-/** A port that was free a moment ago, for programs that cannot take one themselves. */
-export async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  if (address === null || typeof address === 'string') throw new Error('no TCP address')
-  return address.port
-}
-
-async function canConnect(port: number): Promise<boolean> {
+export async function canConnect(port: number): Promise<boolean> {
   const socket = connect(port, '127.0.0.1')
   const connected = new Promise<boolean>((resolve) => {
     socket.once('connect', () => resolve(true))
     socket.once('error', () => resolve(false))
   })
-  return await within('TCP connect', 1_000, connected).finally(() => socket.destroy())
+  return await within('TCP connect', PATIENCE_MS, connected).finally(() => socket.destroy())
 }

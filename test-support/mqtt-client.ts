@@ -11,6 +11,7 @@ import {
   type QoS,
 } from 'mqtt-packet'
 import { type LinkAddress, openLink } from './mqtt-link.ts'
+import { PATIENCE_MS } from './wait.ts'
 
 export type ProtocolVersion = 3 | 4 | 5
 
@@ -39,8 +40,6 @@ export interface ClientOptions {
   /** Off: PUBLISH and PUBREL from the broker are left unanswered, so the test can answer or not. */
   autoAck?: boolean
 }
-
-const DEFAULT_WAIT_MS = 5_000
 
 /**
  * An MQTT client without opinions: sends any packet or bytes at any moment and shows every packet that comes
@@ -166,7 +165,7 @@ export class MqttClient {
   async waitFor<C extends Exclude<Packet['cmd'], 'publish'>>(
     cmd: C,
     matches: (packet: Extract<Packet, { cmd: C }>) => boolean = () => true,
-    timeoutMs = DEFAULT_WAIT_MS,
+    timeoutMs = PATIENCE_MS,
   ): Promise<Extract<Packet, { cmd: C }>> {
     const find = () => {
       const at = this.#inbox.findIndex((p) => p.cmd === cmd && matches(p as Extract<Packet, { cmd: C }>))
@@ -179,7 +178,7 @@ export class MqttClient {
   async waitForMessages(
     count: number,
     matches: (message: ReceivedMessage) => boolean = () => true,
-    timeoutMs = DEFAULT_WAIT_MS,
+    timeoutMs = PATIENCE_MS,
   ): Promise<ReceivedMessage[]> {
     const enough = () => {
       const found = this.messages.filter(matches)

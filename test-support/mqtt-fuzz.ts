@@ -24,7 +24,7 @@ export interface FuzzResult {
 }
 
 const FRAMES_PER_LINK = 24
-const LINK_TIMEOUT_MS = 10_000
+const LINK_TIMEOUT_MS = 30_000
 /** Every so many links begin with a mutated CONNECT instead of a good one. */
 const BAD_CONNECT_EVERY = 4
 

@@ -23,7 +23,7 @@ export interface ClientTls {
   maxVersion?: 'TLSv1.2' | 'TLSv1.3'
 }
 
-const HANDSHAKE_TIMEOUT_MS = 10_000
+const HANDSHAKE_TIMEOUT_MS = 30_000
 
 /**
  * Opens the byte stream to a listener, handshakes included. Rejects when the TCP connection, the TLS

@@ -1,4 +1,5 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { X509Certificate } from 'node:crypto'
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type ProgramResult, runProgram } from './run-program.ts'
 import { makeTempDir } from './temp-dir.ts'
@@ -16,6 +17,8 @@ export interface MadeCertificate {
 export interface CertificateOptions {
   /** Subject CN; empty: a subject without CN. */
   commonName: string
+  /** A second CN in the same subject. */
+  secondCommonName?: string
   /** Who signs; absent: self-signed. */
   issuer?: MadeCertificate
   authority?: boolean
@@ -24,6 +27,8 @@ export interface CertificateOptions {
   extendedKeyUsage?: 'clientAuth' | 'serverAuth'
   /** Default P-256. */
   keyType?: KeyType
+  /** Whose key to use once more: making one of RSA takes a second. */
+  keyOf?: MadeCertificate
   /** Of an authority: how many authorities may stand below it. */
   pathLength?: number
   /** Of an authority: `permitted;dirName:…` and the like, as OpenSSL writes them. */
@@ -34,14 +39,15 @@ export interface CertificateOptions {
   notAfter?: Date
 }
 
-export type KeyType = 'P-256' | 'P-384' | 'RSA-2048' | 'RSA-4096' | 'Ed25519'
+export const KEY_TYPES = ['P-256', 'P-384', 'RSA-2048', 'RSA-4096', 'Ed25519'] as const
+export type KeyType = (typeof KEY_TYPES)[number]
 
 const KEY_ARGUMENTS: Readonly<Record<KeyType, readonly string[]>> = {
-  'P-256': ['-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-256'],
-  'P-384': ['-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-384'],
-  'RSA-2048': ['-algorithm', 'RSA', '-pkeyopt', 'rsa_keygen_bits:2048'],
-  'RSA-4096': ['-algorithm', 'RSA', '-pkeyopt', 'rsa_keygen_bits:4096'],
-  Ed25519: ['-algorithm', 'ED25519'],
+  'P-256': ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256'],
+  'P-384': ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-384'],
+  'RSA-2048': ['-newkey', 'rsa:2048'],
+  'RSA-4096': ['-newkey', 'rsa:4096'],
+  Ed25519: ['-newkey', 'ed25519'],
 }
 
 const HOUR_MS = 3_600_000
@@ -63,14 +69,16 @@ export async function makeCertificate(options: CertificateOptions): Promise<Made
   const dir = join(workDir, String(++made))
   mkdirSync(dir)
   const file = (name: string) => join(dir, name)
-  const { commonName, issuer, keyType = 'P-256' } = options
+  const { issuer, keyOf, keyType = 'P-256' } = options
 
-  await openssl(['genpkey', ...KEY_ARGUMENTS[keyType], '-out', file('key.pem')])
   writeFileSync(file('config'), configText(dir, options))
   writeFileSync(file('index.txt'), '')
-  const subject = commonName === '' ? '/O=hublet tests' : `/CN=${commonName.replaceAll('/', '\\/')}`
-  const asked = ['-new', '-config', file('config'), '-key', file('key.pem'), '-utf8', '-subj', subject]
-  await openssl(['req', ...asked, '-out', file('request.pem')])
+  const subject = ['-utf8', '-subj', subjectOf(options)]
+  // Key and request by one process: starting it takes most of the time.
+  const newKey = [...KEY_ARGUMENTS[keyType], '-nodes', '-keyout', file('key.pem')]
+  if (keyOf !== undefined) copyFileSync(keyOf.keyPath, file('key.pem'))
+  const key = keyOf === undefined ? newKey : ['-new', '-key', file('key.pem')]
+  await openssl(['req', ...key, '-config', file('config'), ...subject, '-out', file('request.pem')])
 
   const now = Date.now()
   const { notBefore = new Date(now - HOUR_MS), notAfter = new Date(now + 24 * HOUR_MS) } = options
@@ -93,9 +101,9 @@ export async function makeCertificate(options: CertificateOptions): Promise<Made
   return readCertificate(file('cert.pem'), file('key.pem'))
 }
 
-async function readCertificate(certPath: string, keyPath: string): Promise<MadeCertificate> {
-  const { stdout } = await openssl(['x509', '-in', certPath, '-noout', '-fingerprint', '-sha256'])
-  const fingerprint = stdout.toString().replace(/^.*=/, '').replaceAll(':', '').trim().toLowerCase()
+function readCertificate(certPath: string, keyPath: string): MadeCertificate {
+  const { fingerprint256 } = new X509Certificate(readFileSync(certPath))
+  const fingerprint = fingerprint256.replaceAll(':', '').toLowerCase()
   return {
     certPath,
     keyPath,
@@ -103,6 +111,44 @@ async function readCertificate(certPath: string, keyPath: string): Promise<MadeC
     keyPem: readFileSync(keyPath, 'utf8'),
     fingerprint,
   }
+}
+
+function subjectOf({ commonName, secondCommonName }: CertificateOptions): string {
+  const names = [commonName, secondCommonName ?? ''].filter((name) => name !== '')
+  if (names.length === 0) return '/O=hublet tests'
+  return names.map((name) => `/CN=${name.replaceAll('/', '\\/')}`).join('')
+}
+
+export interface CrlOptions {
+  issuer: MadeCertificate
+  revoked: readonly MadeCertificate[]
+  /** Default: now. */
+  thisUpdate?: Date
+  /** Default: a day from now. */
+  nextUpdate?: Date
+}
+
+/** A certificate revocation list by the openssl program, PEM. */
+export async function makeCrl(options: CrlOptions): Promise<string> {
+  workDir ??= makeTempDir('openssl')
+  const dir = join(workDir, String(++made))
+  mkdirSync(dir)
+  const { issuer, revoked } = options
+  const now = Date.now()
+  const { thisUpdate = new Date(now), nextUpdate = new Date(now + 24 * HOUR_MS) } = options
+  const rows: string[] = []
+  for (const { certPath } of revoked) {
+    const { stdout } = await openssl(['x509', '-in', certPath, '-noout', '-serial'])
+    const serial = stdout.toString().trim().replace('serial=', '')
+    rows.push(`R\t491231235959Z\t250101000000Z\t${serial}\tunknown\t/CN=revoked\n`)
+  }
+  writeFileSync(join(dir, 'config'), configText(dir, { commonName: '' }))
+  writeFileSync(join(dir, 'index.txt'), rows.join(''))
+  const signer = ['-config', join(dir, 'config'), '-cert', issuer.certPath, '-keyfile', issuer.keyPath]
+  const dates = ['-crl_lastupdate', asn1Time(thisUpdate), '-crl_nextupdate', asn1Time(nextUpdate)]
+  const out = join(dir, 'crl.pem')
+  await openssl(['ca', '-gencrl', ...signer, ...dates, '-out', out])
+  return readFileSync(out, 'utf8')
 }
 
 const asn1Time = (date: Date) => `${date.toISOString().replace(/[-:T]/g, '').slice(0, 14)}Z`

@@ -1,7 +1,7 @@
 import { chmodSync, copyFileSync, existsSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import pg from 'pg'
-import { freePort } from './mosquitto.ts'
+import { freePort } from './free-port.ts'
 import { RunningProgram, runProgram } from './run-program.ts'
 import { makeTempDir, removeTempDir } from './temp-dir.ts'
 import { giveAway, unprivileged } from './unprivileged.ts'

@@ -1,14 +1,14 @@
 import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Redis, type RedisOptions } from 'ioredis'
-import { freePort } from './mosquitto.ts'
+import { freePort } from './free-port.ts'
 import { RunningProgram } from './run-program.ts'
 import { makeTempDir, removeTempDir } from './temp-dir.ts'
 import { waitUntil } from './wait.ts'
 
 export interface RedisServerOptions {
   /** `always`: an append-only file, flushed before every answer. Default: nothing is written to disk. */
-  fsync?: 'always'
+  fsync?: 'always' | 'everysec'
   /** Of the user `default`. */
   password?: string
   /** With an ACL file, so that users survive a restart. */
@@ -56,7 +56,7 @@ export class RedisServer {
         if (program.ended) throw new Error(`${program.stdout}${program.stderr}`)
         return program.lines.some((line) => line.includes('Ready to accept connections'))
       },
-      { timeoutMs: 10_000, intervalMs: 5 },
+      { intervalMs: 5 },
     )
   }
 

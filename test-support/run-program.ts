@@ -1,12 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { delimiter } from 'node:path'
-import { waitUntil } from './wait.ts'
+import { PATIENCE_MS, waitUntil } from './wait.ts'
 
 /** Debian keeps the mosquitto broker in sbin, which a plain user's PATH leaves out. */
 const PATH = [process.env['PATH'], '/usr/sbin', '/usr/local/sbin', '/opt/homebrew/sbin'].join(delimiter)
 
 export interface ProgramOptions {
-  /** Killed after this long; the result then says so. Default 15 s. */
+  /** Killed after this long; the result then says so. Default 60 s. */
   timeoutMs?: number
   input?: string | Buffer
   env?: NodeJS.ProcessEnv
@@ -35,7 +35,7 @@ export class RunningProgram {
   #timedOut = false
 
   constructor(command: string, args: readonly string[], options: ProgramOptions = {}) {
-    const { timeoutMs = 15_000, input, env, cwd } = options
+    const { timeoutMs = 60_000, input, env, cwd } = options
     const child = spawn(command, args, {
       stdio: ['pipe', 'pipe', 'pipe'],
       env: { ...process.env, PATH, ...env },
@@ -88,7 +88,11 @@ export class RunningProgram {
   }
 
   /** Waits for a line of stdout; rejects early when the program ends without it. */
-  async waitForLine(matches: (line: string) => boolean, what: string, timeoutMs = 5_000): Promise<string> {
+  async waitForLine(
+    matches: (line: string) => boolean,
+    what: string,
+    timeoutMs = PATIENCE_MS,
+  ): Promise<string> {
     const line = await waitUntil(what, () => this.lines.find(matches) ?? (this.ended ? 'ended' : undefined), {
       timeoutMs,
     })

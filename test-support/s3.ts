@@ -1,4 +1,5 @@
 import { existsSync, mkdirSync } from 'node:fs'
+import { Agent } from 'node:https'
 import { join } from 'node:path'
 import {
   CreateBucketCommand,
@@ -7,7 +8,8 @@ import {
   ListObjectsV2Command,
   S3Client,
 } from '@aws-sdk/client-s3'
-import { freePort } from './mosquitto.ts'
+import { freePort } from './free-port.ts'
+import { canConnect } from './mosquitto.ts'
 import { RunningProgram } from './run-program.ts'
 import { makeTempDir, removeTempDir } from './temp-dir.ts'
 import { waitUntil } from './wait.ts'
@@ -33,15 +35,26 @@ export class S3Server {
   readonly #client: S3Client
   #program: RunningProgram | undefined
 
-  constructor(port: number) {
+  readonly #tls: { certPath: string; keyPath: string } | undefined
+
+  /** With `tls`, PEM files of its certificate, it speaks https only. */
+  constructor(port: number, tls?: { certPath: string; keyPath: string }) {
     this.port = port
+    this.#tls = tls
     const { accessKeyId, secretAccessKey, url: endpoint } = this
     const credentials = { accessKeyId, secretAccessKey }
-    this.#client = new S3Client({ region: 'us-east-1', endpoint, forcePathStyle: true, credentials })
+    const requestHandler = { httpsAgent: new Agent({ rejectUnauthorized: false }) }
+    this.#client = new S3Client({
+      region: 'us-east-1',
+      endpoint,
+      forcePathStyle: true,
+      credentials,
+      ...(tls === undefined ? {} : { requestHandler }),
+    })
   }
 
   get url(): string {
-    return `http://127.0.0.1:${this.port}`
+    return `${this.#tls === undefined ? 'http' : 'https'}://127.0.0.1:${this.port}`
   }
 
   async start(): Promise<void> {
@@ -49,8 +62,9 @@ export class S3Server {
     for (const folder of [data, sidecar]) mkdirSync(folder, { recursive: true })
     const access = ['--access', this.accessKeyId, '--secret', this.secretAccessKey]
     const server = ['--port', `127.0.0.1:${this.port}`, '--region', 'us-east-1', '--quiet']
+    const tls = this.#tls === undefined ? [] : ['--cert', this.#tls.certPath, '--key', this.#tls.keyPath]
     // Not every file system of a build machine has extended attributes.
-    const args = [...access, ...server, 'posix', '--sidecar', sidecar, data]
+    const args = [...access, ...server, ...tls, 'posix', '--sidecar', sidecar, data]
     const program = new RunningProgram(existsSync(BUILT) ? BUILT : 'versitygw', args, {
       timeoutMs: LONGEST_RUN_MS,
     })
@@ -59,7 +73,7 @@ export class S3Server {
       'versitygw answers',
       async () => {
         if (program.ended) throw new Error(`${program.stdout}${program.stderr}`)
-        return await fetch(this.url).then(() => true)
+        return await canConnect(this.port)
       },
       { timeoutMs: 15_000 },
     )
@@ -88,9 +102,14 @@ export class S3Server {
     return objects
   }
 
+  /** `start` brings it back, with what was in it. */
+  async kill(): Promise<void> {
+    await this.#program?.stop('SIGKILL')
+  }
+
   async stop(): Promise<void> {
     this.#client.destroy()
-    await this.#program?.stop('SIGKILL')
+    await this.kill()
     removeTempDir(this.#dir)
   }
 
@@ -99,8 +118,8 @@ export class S3Server {
   }
 }
 
-export async function startS3(): Promise<S3Server> {
-  const server = new S3Server(await freePort())
+export async function startS3(tls?: { certPath: string; keyPath: string }): Promise<S3Server> {
+  const server = new S3Server(await freePort(), tls)
   await server.start()
   return server
 }

@@ -11,7 +11,7 @@ import { hubState } from './hub-state.ts'
 import { type ClientOptions, connackCode, MqttClient } from './mqtt-client.ts'
 import { type LinkAddress, openLink } from './mqtt-link.ts'
 import { type MadeCertificate, makeServerCertificate } from './openssl.ts'
-import { waitUntil } from './wait.ts'
+import { PATIENCE_MS, waitUntil } from './wait.ts'
 
 export const ALL_LISTENERS: readonly ListenerName[] = ['mqtt', 'mqtts', 'ws', 'wss', 'http', 'https']
 
@@ -20,6 +20,8 @@ export interface StartOptions {
   store?: Store
   /** Where not just any free port will do. */
   ports?: Partial<Record<ListenerName, number>>
+  /** What mqtts, wss and https present. Default: one for `localhost`. */
+  serverCertificate?: MadeCertificate
 }
 
 type ConnectOptions = Omit<LinkAddress, 'port'> & ClientOptions & Partial<Omit<IConnectPacket, 'cmd'>>
@@ -93,7 +95,7 @@ export class TestBroker {
     return client
   }
 
-  async waitForEvent(code: EventCode, objectId?: string, timeoutMs = 2_000): Promise<HubEvent> {
+  async waitForEvent(code: EventCode, objectId?: string, timeoutMs = PATIENCE_MS): Promise<HubEvent> {
     const wanted = (event: HubEvent) =>
       event.code === code && (objectId === undefined || event.objectId === objectId)
     return await waitUntil(`event ${code}`, () => this.events.find(wanted), { timeoutMs })
@@ -111,10 +113,11 @@ export class TestBroker {
 
 export async function startBroker(
   parts: Partial<Omit<HubState, 'version'>> = {},
-  { listeners = ['mqtt'], store = createMemoryStore(), ports = {} }: StartOptions = {},
+  { listeners = ['mqtt'], store = createMemoryStore(), ports = {}, ...options }: StartOptions = {},
 ): Promise<TestBroker> {
   serverCertificate ??= makeServerCertificate()
   const { authority, server } = await serverCertificate
+  const { certPem, keyPem } = options.serverCertificate ?? server
   const state = hubState(parts)
   const source = new MemoryStateSource(state)
   const events: HubEvent[] = []
@@ -123,7 +126,7 @@ export async function startBroker(
     state: source,
     store,
     listeners: Object.fromEntries(listeners.map((name) => [name, address(name)])),
-    credentials: { certificateChain: server.certPem, privateKey: server.keyPem },
+    credentials: { certificateChain: certPem, privateKey: keyPem },
     logger: pino({ level: process.env['TEST_LOG_LEVEL'] ?? 'silent' }),
     onEvent: (event) => events.push(event),
   })

@@ -1,3 +1,4 @@
+import type { UsedCertificate } from '../../contract/activity-digest.ts'
 import type { DeviceRecord, HubLimits } from '../../contract/hub-state.ts'
 import { compileFilters, type DeviceFilters } from '../policy/filters.ts'
 import { type TokenBucket, tokenBucket } from '../policy/rate.ts'
@@ -14,6 +15,8 @@ export class LiveDevice<Link> {
   messagesOut = 0
   /** ms since the epoch. */
   lastActivityAt: number
+  /** The client certificate that was let in last. */
+  certificate: UsedCertificate | undefined
 
   constructor(
     id: string,

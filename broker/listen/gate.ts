@@ -5,7 +5,9 @@ import type { LinkFacts, ListenerName } from '../policy/link.ts'
 import type { ListenerHost } from './listener-host.ts'
 import { peerCertificate } from './peer-certificate.ts'
 import type { PendingPlaces, Place } from './pending-places.ts'
+import { type ProxyHeader, socketName } from './proxy-header.ts'
 import { END_TIMEOUT_MS, ignore } from './socket-transport.ts'
+import { TrustedProxies, takeProxyHeader } from './trusted-proxies.ts'
 
 const ENCRYPTED: ReadonlySet<ListenerName> = new Set(['mqtts', 'wss', 'https'])
 
@@ -19,6 +21,8 @@ export interface Arrival {
   place: Place
   /** TLS is finished; false for ever on a plain listener. */
   secured: boolean
+  /** Bytes before those of the client: the header of a proxy. */
+  headerBytes: number
   /** Why the handshake failed. */
   fault?: string
 }
@@ -29,8 +33,9 @@ export class Gate {
   readonly encrypted: boolean
   readonly #host: ListenerHost
   readonly #places: PendingPlaces
+  readonly #proxies: TrustedProxies
   /**
-   * By client address. TLS and HTTP servers hand out their own socket objects, and the address is the only
+   * By the address of the TCP peer. TLS and HTTP servers hand out their own socket objects, and the address is the only
    * public way back from them to the TCP socket.
    */
   readonly #arrivals = new Map<string, Arrival>()
@@ -40,15 +45,33 @@ export class Gate {
     this.server = server
     this.#host = host
     this.#places = places
+    this.#proxies = new TrustedProxies(host)
     this.encrypted = isEncrypted(listener)
-    // First of all listeners: the socket must hold its place before TLS or HTTP begin to work for it.
-    server.prependListener('connection', (socket: Socket) => this.#accept(socket))
     if (!this.encrypted) return
     server.on('secureConnection', (socket: TLSSocket) => this.#onSecured(socket))
     server.on('tlsClientError', (error: NodeJS.ErrnoException, socket: TLSSocket) => {
       const arrival = this.arrivalOf(socket)
       if (arrival !== undefined) arrival.fault ??= error.code ?? 'UNKNOWN'
       socket.destroy()
+    })
+  }
+
+  /**
+   * To be called before the first socket can come, and after everybody has subscribed to `connection`: a socket
+   * holds its place, and the header of a proxy is read, before MQTT, TLS or HTTP begin to work for it.
+   */
+  standInFront(): void {
+    const { server } = this
+    const others = server.listeners('connection')
+    server.removeAllListeners('connection')
+    server.on('connection', (socket: Socket) => {
+      const arrival = this.#accept(socket)
+      if (arrival === undefined) return
+      const handOver = () => {
+        for (const other of others) Reflect.apply(other, server, [socket])
+      }
+      if (this.#proxies.has(socket)) this.#awaitHeader(socket, arrival, handOver)
+      else handOver()
     })
   }
 
@@ -85,17 +108,45 @@ export class Gate {
     clearTimeout(timer)
   }
 
-  #accept(socket: Socket): void {
+  #accept(socket: Socket): Arrival | undefined {
     socket.on('error', ignore)
     const address = addressOf(socket)
     // Gone between the kernel's accept and ours.
     if (address === undefined) {
       socket.destroy()
-      return
+      return undefined
     }
-    const arrival: Arrival = { place: this.#places.take(socket, address), secured: false }
+    const arrival: Arrival = { place: this.#places.take(socket, address), secured: false, headerBytes: 0 }
     this.#arrivals.set(address, arrival)
     socket.once('close', () => this.#onGone(address, arrival))
+    return arrival
+  }
+
+  #awaitHeader(socket: Socket, arrival: Arrival, handOver: () => void): void {
+    // Whatever comes until the header is whole is none of a handshake.
+    arrival.headerBytes = Number.POSITIVE_INFINITY
+    takeProxyHeader(socket, (header) => {
+      if (header.state === 'Complete') {
+        arrival.headerBytes = header.length
+        if (header.source !== undefined) arrival.place.address = header.source
+        handOver()
+      } else this.#refuseHeader(socket, arrival, header)
+    })
+  }
+
+  #refuseHeader(
+    socket: Socket,
+    { place }: Arrival,
+    header: Exclude<ProxyHeader, { state: 'Complete' }>,
+  ): void {
+    socket.destroy()
+    this.#host.raise({
+      code: 'PROXY_HEADER_REFUSED',
+      objectType: 'hub',
+      objectId: this.#host.hub().uid,
+      ...('detail' in header ? { detail: header.detail } : {}),
+      extra: { 'source-address': place.address },
+    })
   }
 
   #onSecured(socket: TLSSocket): void {
@@ -116,8 +167,8 @@ export class Gate {
    * Told when the socket is gone and not by Node's event, of which there may be none or two. Silent about who
    * was dropped, as that was told, and about who said nothing: probes open a port and leave.
    */
-  #tellHandshakeFailed({ place, fault }: Arrival): void {
-    if (place.dropped || place.socket.bytesRead === 0) return
+  #tellHandshakeFailed({ place, fault, headerBytes }: Arrival): void {
+    if (place.dropped || place.socket.bytesRead <= headerBytes) return
     this.#host.raise({
       code: 'TLS_HANDSHAKE_FAILED',
       objectType: 'hub',
@@ -128,9 +179,7 @@ export class Gate {
   }
 }
 
-/** `ip:port`; an IPv4 client of a dual-stack listener is shown as what it is. */
 function addressOf({ remoteAddress, remotePort }: Socket): string | undefined {
   if (remoteAddress === undefined || remotePort === undefined) return undefined
-  const ip = remoteAddress.startsWith('::ffff:') ? remoteAddress.slice(7) : remoteAddress
-  return ip.includes(':') ? `[${ip}]:${remotePort}` : `${ip}:${remotePort}`
+  return socketName(remoteAddress, remotePort)
 }

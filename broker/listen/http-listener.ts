@@ -1,5 +1,6 @@
 /** HTTP for token networks: `http` and `https`. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { EST_PATH, type EstEndpoint } from './est-endpoint.ts'
 import type { Gate } from './gate.ts'
 import type { ListenerHost } from './listener-host.ts'
 import type { NetworkEndpoint } from './network-endpoint.ts'
@@ -25,15 +26,20 @@ export function httpPlaces(host: ListenerHost): PendingPlaces {
   })
 }
 
-export function serveNetworks(gate: Gate, endpoint: NetworkEndpoint): void {
+/** Token networks, and certificates for devices. */
+export function serveHttp(gate: Gate, endpoint: NetworkEndpoint, est: EstEndpoint): void {
   const serve = (awaitsContinue: boolean) => (request: IncomingMessage, response: ServerResponse) => {
-    const place = gate.arrivalOf(request.socket)?.place
-    if (place === undefined) {
+    const arrival = gate.arrivalOf(request.socket)
+    if (arrival === undefined) {
       request.destroy()
       return
     }
+    const { place } = arrival
     place.renew()
-    void endpoint.handle({ request, response, remoteAddress: place.address, awaitsContinue })
+    if (request.url?.startsWith(EST_PATH)) {
+      const facts = gate.factsOf(request.socket, arrival)
+      void est.handle({ request, response, facts, awaitsContinue })
+    } else void endpoint.handle({ request, response, remoteAddress: place.address, awaitsContinue })
   }
   gate.server.on('request', serve(false))
   gate.server.on('checkContinue', serve(true))

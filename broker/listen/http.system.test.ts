@@ -5,7 +5,7 @@ import { network } from '../../test-support/hub-state.ts'
 import { makeServerCertificate } from '../../test-support/openssl.ts'
 import { type ProgramResult, runProgram } from '../../test-support/run-program.ts'
 import { makeTempDir } from '../../test-support/temp-dir.ts'
-import { within } from '../../test-support/wait.ts'
+import { PATIENCE_MS, within } from '../../test-support/wait.ts'
 import { endpoint, send, TOKEN } from './network-endpoint.fixture.ts'
 import { type TestSocket, testListeners } from './test-listeners.fixture.ts'
 
@@ -87,7 +87,7 @@ describe('a slow client', () => {
     }, 500)
     expect(await send(listeners)).toMatchObject({ status: 204 })
     const ends = [silent, ...dripping].map(async ({ closed }) => await closed)
-    await within('all cut off', 15_000, Promise.all(ends))
+    await within('all cut off', PATIENCE_MS, Promise.all(ends))
     clearInterval(drip)
     expect(dripping[0]?.text).toMatch(/^HTTP\/1\.1 408 /)
     expect(dripping[0]?.text).toContain('application/problem+json')

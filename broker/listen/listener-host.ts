@@ -1,7 +1,8 @@
 /** What the listeners need of the rest of the broker, and what they give it. One-way: nothing in `listen` knows a session. */
 import type { Logger } from 'pino'
+import type { EnrolmentAnswer, EnrolmentRequest } from '../../contract/asks.ts'
 import type { HubEvent } from '../../contract/hub-event.ts'
-import type { HubRecord, NetworkRecord } from '../../contract/hub-state.ts'
+import type { DeviceRecord, HubRecord, NetworkRecord } from '../../contract/hub-state.ts'
 import type { LinkFacts } from '../policy/link.ts'
 import type { Verdict } from '../policy/verdict.ts'
 import type { Transport, TransportHandlers } from '../wire/transport.ts'
@@ -24,6 +25,15 @@ export interface NetworkPublish {
   retain: boolean
 }
 
+/** Certificates for devices that ask for them. */
+export interface EnrolmentHost {
+  /** Whose certificate the client has shown, by the rules of a CONNECT. */
+  identify(facts: LinkFacts): Promise<Verdict<DeviceRecord>>
+  deviceByName(name: string): Promise<DeviceRecord | undefined>
+  /** undefined: no answer in time. The certificate is in force when it comes. */
+  enrol(request: EnrolmentRequest): Promise<EnrolmentAnswer | undefined>
+}
+
 export interface ListenerHost {
   /** The hub as it is now. */
   hub(): HubRecord
@@ -36,5 +46,7 @@ export interface ListenerHost {
   /** Resolves when the message is stored as its QoS asks. Raises the events of a refusal itself. */
   publish(message: NetworkPublish): Promise<Verdict>
   raise(event: HubEvent): void
+  /** Absent: nobody here issues certificates. */
+  readonly enrolment?: EnrolmentHost | undefined
   logger: Logger
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { waitUntil, within } from '../../test-support/wait.ts'
+import { PATIENCE_MS, waitUntil, within } from '../../test-support/wait.ts'
 import { endpoint, head, send } from './network-endpoint.fixture.ts'
 import type { TestSocket } from './test-listeners.fixture.ts'
 
@@ -36,7 +36,7 @@ describe('too much', () => {
     await waitUntil('the answer', () => client.text.includes('\r\n\r\n{'))
     expect(client.text).toMatch(/^HTTP\/1\.1 413 /)
     expect(client.text).toMatch(/\r\nConnection: close\r\n/i)
-    await within('closed', 3_000, client.closed)
+    await within('closed', PATIENCE_MS, client.closed)
   })
 
   it('of a body without an announced end is read no further', async () => {
@@ -45,7 +45,7 @@ describe('too much', () => {
     client.socket.write(head(['Transfer-Encoding: chunked']))
     const chunk = Buffer.concat([Buffer.from('10000\r\n'), Buffer.alloc(65_536), Buffer.from('\r\n')])
     const flood = setInterval(() => client.socket.write(chunk), 1)
-    await within('closed', 5_000, client.closed)
+    await within('closed', PATIENCE_MS, client.closed)
     clearInterval(flood)
     expect(client.text).toMatch(/^HTTP\/1\.1 413 /)
     expect(listeners.host.published).toEqual([])
@@ -104,7 +104,7 @@ describe('a client', () => {
     await using listeners = await endpoint()
     const client = await listeners.dial('http')
     client.socket.write(`${head(headers)}x`)
-    await within('closed', 3_000, client.closed)
+    await within('closed', PATIENCE_MS, client.closed)
     expect(client.text).toMatch(/^HTTP\/1\.1 400 /)
     expect(listeners.host.published).toEqual([])
   })
@@ -127,7 +127,7 @@ describe('a client', () => {
     busy.socket.write(`${head(['Content-Length: 1'])}x`)
     await waitUntil('served', () => busy.text.includes('204'))
     await listeners.dial('http')
-    await within('closed', 2_000, idle.closed)
+    await within('closed', PATIENCE_MS, idle.closed)
     expect(busy.socket.destroyed).toBe(false)
     expect(listeners.host.events).toMatchObject([
       { code: 'HUB_BUSY', objectType: 'hub', extra: { 'source-address': idle.address } },

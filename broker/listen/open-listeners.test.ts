@@ -109,7 +109,8 @@ describe('a socket without CONNECT', () => {
     const client = await listeners.dial(name)
     const started = performance.now()
     await client.closed
-    expect(performance.now() - started).toBeLessThan(2_000)
+    // Not the ten seconds that are the default.
+    expect(performance.now() - started).toBeLessThan(8_000)
     expect(listeners.host.events).toEqual([
       {
         ...EVENT,

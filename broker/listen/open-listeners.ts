@@ -2,8 +2,9 @@
 import type { Server } from 'node:net'
 import type { ServerCredentials } from '../../contract/hub-state.ts'
 import type { ListenerName } from '../policy/link.ts'
+import { EstEndpoint } from './est-endpoint.ts'
 import { Gate, isEncrypted } from './gate.ts'
-import { httpPlaces, serveNetworks } from './http-listener.ts'
+import { httpPlaces, serveHttp } from './http-listener.ts'
 import { createWebServer } from './http-server.ts'
 import { createLinkServer, serveLinks } from './link-listener.ts'
 import type { ListenerAddress } from './listener-address.ts'
@@ -67,6 +68,7 @@ class ListenerSet implements OpenListeners {
   /** Sockets of the HTTP listeners. */
   readonly #http: PendingPlaces
   readonly #networks: NetworkEndpoint
+  readonly #est: EstEndpoint
   readonly #connectTimeoutMs: number
   readonly #limitsChanged: Array<() => void> = []
   #tls: TlsMaterial | undefined
@@ -82,13 +84,16 @@ class ListenerSet implements OpenListeners {
     })
     this.#http = httpPlaces(host)
     this.#networks = new NetworkEndpoint(host, () => performance.now())
+    this.#est = new EstEndpoint(host, { monotonic: () => performance.now(), now: Date.now })
     if (credentials !== undefined) {
       this.#tls = { credentials, deviceCa: readableCertificates(this.#hubDeviceCa(), host.logger) }
     }
   }
 
   async open(name: ListenerName, address: ListenerAddress): Promise<void> {
-    const server = this.#serve(name)
+    const gate = this.#serve(name)
+    const { server } = gate
+    gate.standInFront()
     try {
       this.ports[name] = await bind(server, address)
     } catch (error) {
@@ -121,22 +126,24 @@ class ListenerSet implements OpenListeners {
     await Promise.all(closed)
   }
 
-  #serve(name: ListenerName): Server {
+  #serve(name: ListenerName): Gate {
     const tls = isEncrypted(name) ? this.#tlsFor(name) : undefined
     if (name === 'mqtt' || name === 'mqtts') {
       const gate = this.#gate(name, createLinkServer(tls), this.#pending)
       serveLinks(gate, this.#host)
-      return gate.server
+      return gate
     }
     if (name === 'http' || name === 'https') {
-      const gate = this.#gate(name, createWebServer(tls, 'AskNothing'), this.#http)
-      serveNetworks(gate, this.#networks)
-      return gate.server
+      // Only to renew by EST: whoever opens a page, or brings a token, need not choose a certificate first.
+      const clients = this.#host.enrolment === undefined ? 'AskNothing' : 'AskCertificate'
+      const gate = this.#gate(name, createWebServer(tls, clients), this.#http)
+      serveHttp(gate, this.#networks, this.#est)
+      return gate
     }
     const gate = this.#gate(name, createWebServer(tls, 'AskCertificate'), this.#pending)
     const { limitsChanged } = serveWebSockets(gate, this.#host)
     this.#limitsChanged.push(limitsChanged)
-    return gate.server
+    return gate
   }
 
   #gate(name: ListenerName, server: Server, places: PendingPlaces): Gate {

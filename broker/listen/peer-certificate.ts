@@ -1,7 +1,9 @@
 import { createHash, X509Certificate } from 'node:crypto'
 import type { TLSSocket } from 'node:tls'
 import type { HubRecord } from '../../contract/hub-state.ts'
+import { plainSerial } from '../../contract/serial.ts'
 import type { PeerCertificate } from '../policy/link.ts'
+import { isSignedBy, ownCas } from './hub-chain.ts'
 
 /**
  * What the client showed; undefined: nothing. Never throws: a certificate that cannot be understood becomes one
@@ -19,7 +21,24 @@ export function peerCertificate(socket: TLSSocket, trust: DeviceTrust): PeerCert
     fingerprint: fingerprintOf(certificate),
     commonName: commonNameOf(certificate),
     ...validityOf(certificate),
-    ...(trust.mode === 'HubCA' ? chainVerdict(socket) : managedVerdict(certificate, trust.caCertificates)),
+    ...(trust.mode === 'HubCA'
+      ? hubCaVerdict(socket, certificate, trust)
+      : managedVerdict(certificate, trust.caCertificates)),
+  }
+}
+
+function hubCaVerdict(socket: TLSSocket, certificate: X509Certificate, trust: DeviceTrust) {
+  const { all, own } = parsed(trust.caCertificates)
+  const isIssuer = (ca: X509Certificate) => isSignedBy(certificate, ca)
+  const ownIssuer = own.find(isIssuer)
+  const issuer = ownIssuer ?? all.find(isIssuer)
+  const issued = issuer && { by: fingerprintOf(issuer), serial: plainSerial(certificate.serialNumber) }
+  // Mostly every CA is the hub's own, and OpenSSL has said all there is to say. If not, or where what it says has
+  // to be looked up in a list, the way has to be one step: Node does not show a server the certificates between.
+  const hasToBeDirect = own.length !== all.length || (trust.revocationLists ?? []).length > 0
+  return {
+    ...chainVerdict(socket, ownIssuer !== undefined || !hasToBeDirect),
+    ...(issued === undefined ? {} : { issued }),
   }
 }
 
@@ -67,28 +86,34 @@ function validityOf(certificate: X509Certificate): { notBefore: number; notAfter
   }
 }
 
-const parsedCas = new WeakMap<readonly string[], X509Certificate[]>()
+interface ParsedCas {
+  all: X509Certificate[]
+  own: X509Certificate[]
+}
+
+const parsedCas = new WeakMap<readonly string[], ParsedCas>()
+
+function parsed(caCertificates: readonly string[]): ParsedCas {
+  let cas = parsedCas.get(caCertificates)
+  if (cas === undefined) {
+    const all = caCertificates.flatMap(readable)
+    cas = { all, own: ownCas(all) }
+    parsedCas.set(caCertificates, cas)
+  }
+  return cas
+}
+
+interface ChainVerdict {
+  chainTrusted: boolean
+  chainError?: string
+}
 
 /**
  * Whether the managed CA issued the certificate. It signs nothing but leaves, so one step is the whole chain;
  * and no decision hangs on it, only which device the reason of a refusal may name.
  */
-function managedVerdict(
-  certificate: X509Certificate,
-  caCertificates: readonly string[],
-): { chainTrusted: boolean; chainError?: string } {
-  let cas = parsedCas.get(caCertificates)
-  if (cas === undefined) {
-    cas = caCertificates.flatMap(readable)
-    parsedCas.set(caCertificates, cas)
-  }
-  try {
-    if (cas.some((ca) => certificate.checkIssued(ca) && certificate.verify(ca.publicKey))) {
-      return { chainTrusted: true }
-    }
-  } catch {
-    // A key or signature that OpenSSL cannot work with proves nothing.
-  }
+function managedVerdict(certificate: X509Certificate, caCertificates: readonly string[]): ChainVerdict {
+  if (parsed(caCertificates).all.some((ca) => isSignedBy(certificate, ca))) return { chainTrusted: true }
   return { chainTrusted: false, chainError: 'NOT_ISSUED_BY_HUB' }
 }
 
@@ -100,9 +125,11 @@ function readable(pem: string): X509Certificate[] {
   }
 }
 
-function chainVerdict(socket: TLSSocket): { chainTrusted: boolean; chainError?: string } {
-  if (socket.authorized) return { chainTrusted: true }
-  // Node declares an Error, but a server socket holds OpenSSL's code as a string.
-  const error = socket.authorizationError as unknown
-  return { chainTrusted: false, chainError: typeof error === 'string' ? error : 'UNKNOWN' }
+function chainVerdict(socket: TLSSocket, isAllowedWay: boolean): ChainVerdict {
+  if (!socket.authorized) {
+    // Node declares an Error, but a server socket holds OpenSSL's code as a string.
+    const error = socket.authorizationError as unknown
+    return { chainTrusted: false, chainError: typeof error === 'string' ? error : 'UNKNOWN' }
+  }
+  return isAllowedWay ? { chainTrusted: true } : { chainTrusted: false, chainError: 'NOT_ISSUED_BY_HUB_CA' }
 }

@@ -102,8 +102,8 @@ interface PlaceParts {
 export class Place implements PendingPlace {
   /** The TCP socket, also under TLS. */
   readonly socket: Socket
-  /** `ip:port` of the client, read while it was still known. */
-  readonly address: string
+  /** `ip:port` of the client, read while it was still known; the one that a trusted proxy names, if any. */
+  address: string
   readonly expiresAt: number
   dropped = false
   readonly #places: Set<Place>

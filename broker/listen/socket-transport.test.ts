@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { describe, expect, it } from 'vitest'
-import { waitUntil, within } from '../../test-support/wait.ts'
+import { PATIENCE_MS, waitUntil, within } from '../../test-support/wait.ts'
 import { testListeners } from './test-listeners.fixture.ts'
 
 const MIB = 1024 * 1024
@@ -119,7 +119,7 @@ describe('a link on a socket', () => {
       if (how === 'end') client.socket.end()
       if (how === 'reset') client.socket.resetAndDestroy()
       if (how === 'destroy') opened.transport.destroy()
-      await within(`closed by ${how}`, 2_000, client.closed)
+      await within(`closed by ${how}`, PATIENCE_MS, client.closed)
       await waitUntil(`told of ${how}`, () => opened.closes > 0)
       opened.transport.destroy()
       opened.transport.end()

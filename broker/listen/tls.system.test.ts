@@ -7,7 +7,7 @@ import type { HubEvent } from '../../contract/hub-event.ts'
 import type { ServerCredentials } from '../../contract/hub-state.ts'
 import { type MadeCertificate, makeCertificate, makeServerCertificate } from '../../test-support/openssl.ts'
 import { runProgram } from '../../test-support/run-program.ts'
-import { waitUntil, within } from '../../test-support/wait.ts'
+import { PATIENCE_MS, waitUntil, within } from '../../test-support/wait.ts'
 import type { OpenedLink } from './listener-host.fixture.ts'
 import { type TestListeners, testListeners } from './test-listeners.fixture.ts'
 
@@ -74,6 +74,13 @@ async function dial(
     send: (text) => socket.write(text),
     close: () => socket.destroy(),
   }
+}
+
+/** Connects and leaves without a word; resolves when the listener has noticed. */
+async function probe(listeners: TestListeners, listener: TlsListener | 'https'): Promise<void> {
+  const { socket, closed } = await listeners.dial(listener)
+  socket.end()
+  await closed
 }
 
 const fingerprintOf = (socket: TLSSocket) =>
@@ -161,6 +168,45 @@ describe('the device CA', () => {
     trust(listeners, deviceCa)
     expect(await namesSent(listeners)).toContain('Acceptable client certificate CA names')
   })
+
+  it.each(['mqtts', 'wss'] as const)(
+    'that stands below another lets nobody in whom that one, or a CA beside it, has certified, on %s',
+    async (listener) => {
+      const root = await makeCertificate({ commonName: 'company root', authority: true })
+      const [hubCa, sibling] = await Promise.all(
+        ['hub CA', 'CA of others'].map((commonName) =>
+          makeCertificate({ commonName, authority: true, issuer: root }),
+        ),
+      )
+      const factory = await makeCertificate({ commonName: 'factory', authority: true, issuer: hubCa! })
+      const shown = async (issuer: MadeCertificate, ...sent: MadeCertificate[]) => {
+        const made = await makeCertificate({ commonName: 'lamp', issuer, extendedKeyUsage: 'clientAuth' })
+        const certPem = [made, ...sent].map((one) => one.certPem).join('')
+        const { link, close } = await dial(listeners, listener, { ...made, certPem })
+        close()
+        return link.facts.peerCertificate
+      }
+      await using listeners = await start([listener])
+      // As cert-manager writes it: the CA itself, and the one that issued it.
+      trust(listeners, hubCa!, root)
+      expect(await shown(hubCa!)).toMatchObject({ chainTrusted: true })
+      expect(await shown(hubCa!, hubCa!)).toMatchObject({ chainTrusted: true })
+      const refused = { chainTrusted: false, chainError: 'NOT_ISSUED_BY_HUB_CA' }
+      expect(await shown(factory, factory)).toMatchObject(refused)
+      expect(await shown(sibling!, sibling!)).toMatchObject(refused)
+      expect(await shown(sibling!, sibling!, hubCa!)).toMatchObject(refused)
+      expect(await shown(root)).toMatchObject(refused)
+      // The one before it, kept for devices that have not moved yet, and one below it that the user names.
+      trust(listeners, hubCa!, root, deviceCa, factory)
+      for (const issuer of [hubCa!, deviceCa, factory])
+        expect(await shown(issuer)).toMatchObject({ chainTrusted: true })
+      expect(await shown(sibling!, sibling!)).toMatchObject(refused)
+      // A root of the user's own comes first, what stands below it after.
+      trust(listeners, root, sibling!)
+      expect(await shown(root)).toMatchObject({ chainTrusted: true })
+      expect(await shown(sibling!)).toMatchObject({ chainTrusted: true })
+    },
+  )
 
   it('is exchanged for new handshakes', async () => {
     await using listeners = await start()
@@ -296,7 +342,7 @@ describe.each(['mqtts', 'wss', 'https'] as const)('on %s', (listener) => {
     await using listeners = await start([listener])
     const client = await listeners.dial(listener)
     client.socket.write(bytes)
-    await within('closed', 2_000, client.closed)
+    await within('closed', PATIENCE_MS, client.closed)
     await waitUntil('the event', () => listeners.host.events.length > 0)
     expect(listeners.host.events).toEqual([failed(detail, client.address)])
     expect(listeners.host.links).toEqual([])
@@ -304,12 +350,11 @@ describe.each(['mqtts', 'wss', 'https'] as const)('on %s', (listener) => {
 
   it('a client that leaves in the middle of the handshake is told of; a port probe is not', async () => {
     await using listeners = await start([listener])
-    const probe = await listeners.dial(listener)
-    probe.socket.end()
-    await probe.closed
+    await probe(listeners, listener)
     const half = await listeners.dial(listener)
     half.socket.write(Buffer.from([22, 3, 1, 2, 0, 1]))
-    await new Promise((resolve) => setTimeout(resolve, 50))
+    // Whoever came later was served, so these bytes have been read: a reset would take them along.
+    await probe(listeners, listener)
     half.socket.resetAndDestroy()
     await waitUntil('the event', () => listeners.host.events.length > 0)
     expect(listeners.host.events).toEqual([failed(expect.any(String), half.address)])
@@ -336,10 +381,10 @@ describe('a handshake that is not finished', () => {
       })
       const client = await listeners.dial(listener)
       client.socket.write(Buffer.from([22, 3, 1, 2, 0, 1]))
-      await within('closed', 2_000, client.closed)
+      await within('closed', PATIENCE_MS, client.closed)
       expect(listeners.host.codes()).toEqual(['CONNECT_TIMEOUT'])
-      // Its second event would come with the end of the TLS socket.
-      await dial(listeners, listener).then(({ close }) => close())
+      // Its second event would come with the end of the TLS socket, before this probe has ended.
+      await probe(listeners, listener)
       expect(listeners.host.codes()).toEqual(['CONNECT_TIMEOUT'])
     },
   )
@@ -362,7 +407,7 @@ describe('a handshake that is not finished', () => {
     await using listeners = await start(['https'])
     const client = await listeners.dial('https')
     client.socket.write(Buffer.from([22, 3, 1, 2, 0, 1]))
-    await within('closed', 12_000, client.closed)
+    await within('closed', PATIENCE_MS, client.closed)
     await waitUntil('the event', () => listeners.host.events.length > 0)
     expect(listeners.host.events).toEqual([failed('ERR_TLS_HANDSHAKE_TIMEOUT', client.address)])
   })

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { describe, expect, it } from 'vitest'
 import { type ClientOptions, WebSocket } from 'ws'
-import { waitUntil, within } from '../../test-support/wait.ts'
+import { PATIENCE_MS, waitUntil, within } from '../../test-support/wait.ts'
 import type { OpenedLink } from './listener-host.fixture.ts'
 import { type TestListeners, testListeners } from './test-listeners.fixture.ts'
 
@@ -29,7 +29,7 @@ async function dial(
 }
 
 async function closeCode(webSocket: WebSocket): Promise<number> {
-  const [code] = (await within('closed', 5_000, once(webSocket, 'close'))) as [number]
+  const [code] = (await within('closed', PATIENCE_MS, once(webSocket, 'close'))) as [number]
   return code
 }
 
@@ -223,7 +223,7 @@ describe('a WebSocket link', () => {
     client.socket.write(UPGRADE(['Sec-WebSocket-Protocol: mqtt']))
     const link = await listeners.link()
     client.socket.write(frame)
-    await within('closed', 4_000, client.closed)
+    await within('closed', PATIENCE_MS, client.closed)
     await waitUntil('the link is told', () => link.closes === 1)
     expect(listeners.host.codes()).toEqual(['PACKET_MALFORMED'])
   })
@@ -263,7 +263,7 @@ describe('a request on a WebSocket port', () => {
     await using listeners = await testListeners(['ws'])
     const client = await listeners.dial('ws')
     client.socket.write(request, 'latin1')
-    await within('closed', 2_000, client.closed)
+    await within('closed', PATIENCE_MS, client.closed)
     expect(client.text).toMatch(new RegExp(`^HTTP/1\\.1 ${status}`))
     expect(client.text).toContain('application/problem+json')
     expect(JSON.parse(client.text.split('\r\n\r\n')[1] ?? '')).toMatchObject({
@@ -279,7 +279,7 @@ describe('a request on a WebSocket port', () => {
     await using listeners = await testListeners(['ws'], { connectTimeoutMs: 200 })
     const client = await listeners.dial('ws')
     client.socket.write('GET /mqtt HTTP/1.1\r\nHost:')
-    await within('closed', 2_000, client.closed)
+    await within('closed', PATIENCE_MS, client.closed)
     expect(listeners.host.codes()).toEqual(['CONNECT_TIMEOUT'])
   })
 })

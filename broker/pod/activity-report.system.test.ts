@@ -28,7 +28,7 @@ async function reporting() {
   const devices = new Map<string, DeviceDigest>()
   const report = new ActivityReport({
     hubUid,
-    open: () => openRedis({ settings, name: 'test', timeoutMs: 1_000 }),
+    open: () => openRedis({ settings, name: 'test', timeoutMs: 20_000 }),
     close: closeRedis,
     activity: () => Array.from(devices, ([deviceId, digest]) => ({ deviceId, ...digest })),
   })

@@ -35,7 +35,7 @@ describe('readPodConfig', () => {
         metrics: 9090,
         health: 8081,
       },
-      folders: { serverTls: '/etc/hublet/server-tls', redis: '/etc/hublet/redis' },
+      folders: { serverTls: '/etc/hublet/server-tls', redis: '/etc/hublet/redis', tmp: '/tmp' },
     })
   })
 

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import { POD_ENV, POD_FOLDERS, POD_PORTS } from '../../contract/broker-pod.ts'
+import { POD_ENV, POD_FOLDERS, POD_PORTS, POD_TMP } from '../../contract/broker-pod.ts'
 import { hubPrefix } from '../../contract/redis-keys.ts'
 import type { ListenerName } from '../policy/link.ts'
 
@@ -24,7 +24,8 @@ export interface PodConfig {
   /** Address to listen on. */
   bind: string
   ports: Readonly<Record<PortName, number>>
-  folders: { serverTls: string; redis: string }
+  /** `tmp` is shared with the route worker. */
+  folders: { serverTls: string; redis: string; tmp: string }
 }
 
 /** Every fault of a configuration, one a line: `HUBLET_LISTENERS: expected …, got …`. */
@@ -48,6 +49,7 @@ Options, for a broker outside a pod:
   --port <name>=<number>   port of a listener, of metrics or of health; 0 takes a free one; may be repeated
   --server-tls <folder>    folder with tls.crt and tls.key (default ${POD_FOLDERS.serverTls})
   --redis <folder>         folder with url, username, password, ca.crt (default ${POD_FOLDERS.redis})
+  --tmp <folder>           folder that is shared with the route worker (default ${POD_TMP})
   --help                   shows this
 `
 
@@ -74,19 +76,26 @@ export function readPodConfig(
     logLevel: oneOf(POD_ENV.logLevel, env[POD_ENV.logLevel] ?? 'info', LOG_LEVELS, faults),
     bind: flags.bind,
     ports: readPorts(flags.port, faults),
-    folders: { serverTls: flags['server-tls'], redis: flags.redis },
+    folders: { serverTls: flags['server-tls'], redis: flags.redis, tmp: flags.tmp },
   }
   if (faults.length > 0) throw new ConfigError(faults)
   return config
 }
 
 function readFlags(args: readonly string[], faults: string[]) {
-  const defaults = { bind: '::', port: [], 'server-tls': POD_FOLDERS.serverTls, redis: POD_FOLDERS.redis }
+  const defaults = {
+    bind: '::',
+    port: [],
+    'server-tls': POD_FOLDERS.serverTls,
+    redis: POD_FOLDERS.redis,
+    tmp: POD_TMP,
+  }
   const options = {
     bind: { type: 'string' },
     port: { type: 'string', multiple: true },
     'server-tls': { type: 'string' },
     redis: { type: 'string' },
+    tmp: { type: 'string' },
   } as const
   try {
     return { ...defaults, ...parseArgs({ args: [...args], options }).values }

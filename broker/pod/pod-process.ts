@@ -1,6 +1,9 @@
+import { join } from 'node:path'
 import type { Logger } from 'pino'
 import { DIGEST_EVERY_MS } from '../../contract/activity-digest.ts'
+import { POD_DOOR } from '../../contract/broker-pod.ts'
 import type { ServerCredentials } from '../../contract/hub-state.ts'
+import type { ProvisioningAnswer, ProvisioningRequest } from '../../contract/provisioning.ts'
 import { redisFault } from '../../contract/redis-access.ts'
 import { type Broker, createBroker, type ListenerAddress } from '../create-broker.ts'
 import type { ListenerName } from '../policy/link.ts'
@@ -9,7 +12,9 @@ import { RedisStateSource } from '../state/redis-state-source.ts'
 import { RedisStore } from '../store/redis-store.ts'
 import { ActivityReport } from './activity-report.ts'
 import { ENCRYPTED, type PodConfig } from './config.ts'
+import { type LocalDoor, openLocalDoor } from './local-door.ts'
 import { readRedisSettings, readServerCredentials, watchFiles } from './mounted-files.ts'
+import { OperatorDoor } from './operator-door.ts'
 import { PodMetrics } from './pod-metrics.ts'
 import { type StatusServers, startStatusServers } from './status-servers.ts'
 
@@ -24,6 +29,10 @@ export interface PodOptions {
 const START_TIMEOUT_MS = 24 * 3_600_000
 const WATCH_MS = 5_000
 const REPORT_TIMEOUT_MS = 5_000
+/** How long a new device waits for the operator at CONNECT; then it is told to come again. */
+const PROVISIONING_WAIT_MS = 5_000
+/** How long a device waits for a certificate. */
+const ENROLMENT_WAIT_MS = 20_000
 
 /** The broker of a pod with all that is around it, from start to stop. */
 export class PodProcess {
@@ -31,8 +40,10 @@ export class PodProcess {
   readonly #metrics: PodMetrics
   readonly #source: RedisStateSource
   readonly #store: RedisStore
+  readonly #operator: OperatorDoor
   #servers: StatusServers | undefined
   #broker: Broker | undefined
+  #door: LocalDoor | undefined
   #reporting: NodeJS.Timeout | undefined
   #phase: 'starting' | 'serving' | 'draining' | 'fenced' = 'starting'
   /** Not to write the same line with every attempt. */
@@ -71,6 +82,12 @@ export class PodProcess {
       onLazyError: (error) => logger.warn({ err: error }, 'the store could not write'),
       onFenced: () => this.#onFenced(),
     })
+    this.#operator = new OperatorDoor({
+      hubUid: config.hubUid,
+      settings,
+      random: Math.random,
+      onFault: (fault) => logger.debug({ fault }, 'the operator cannot be asked'),
+    })
     this.#metrics = new PodMetrics({
       state: () => this.#source.healthy(),
       store: () => this.#store.healthy(),
@@ -103,8 +120,12 @@ export class PodProcess {
         listeners: addresses(config),
         ...(credentials === undefined ? {} : { credentials }),
         logger,
+        provision: (request) => this.#provision(request),
+        enrol: async (request) =>
+          (await this.#operator.ask({ kind: 'Enrol', request }, ENROLMENT_WAIT_MS))?.enrolment,
       })
       if (credentials !== undefined) this.#followCredentials(this.#broker, credentials)
+      this.#door = await openLocalDoor(join(config.folders.tmp, POD_DOOR), this.#broker)
       if (this.#phase === 'starting') this.#phase = 'serving'
       this.#reportActivity(this.#broker)
     } catch (error) {
@@ -127,8 +148,16 @@ export class PodProcess {
       await this.#source.stop()
       await this.#store.close()
     }
+    await this.#door?.close()
     await this.#broker?.stop()
+    await this.#operator.stop()
     await this.#servers?.stop()
+  }
+
+  async #provision(request: ProvisioningRequest): Promise<ProvisioningAnswer> {
+    const answer = await this.#operator.ask({ kind: 'Provision', request }, PROVISIONING_WAIT_MS)
+    this.#source.expectDevice()
+    return answer?.provisioning ?? 'Late'
   }
 
   #unready(): string | undefined {

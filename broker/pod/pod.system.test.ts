@@ -31,9 +31,16 @@ class PodUnderTest {
 
   constructor(folder: string, uid: string, env: Record<string, string> = {}) {
     const ports = ['mqtt', 'mqtts', 'http', 'metrics', 'health'].flatMap((name) => ['--port', `${name}=0`])
-    const folders = ['--redis', join(folder, 'redis'), '--server-tls', join(folder, 'server-tls')]
+    const folders = [
+      '--redis',
+      join(folder, 'redis'),
+      '--server-tls',
+      join(folder, 'server-tls'),
+      '--tmp',
+      folder,
+    ]
     this.program = new RunningProgram(process.execPath, [MAIN, '--bind', '127.0.0.1', ...ports, ...folders], {
-      timeoutMs: 110_000,
+      timeoutMs: 240_000,
       env: {
         [POD_ENV.hubUid]: uid,
         [POD_ENV.hubName]: 'garden',
@@ -53,14 +60,10 @@ class PodUnderTest {
   }
 
   async opened(): Promise<this> {
-    this.#opened = await waitUntil(
-      'the hub is open',
-      () => {
-        if (this.program.ended) throw new Error(`it ended: ${this.program.stdout}${this.program.stderr}`)
-        return this.log.find(({ msg }) => msg === 'the hub is open')
-      },
-      { timeoutMs: 15_000 },
-    )
+    this.#opened = await waitUntil('the hub is open', () => {
+      if (this.program.ended) throw new Error(`it ended: ${this.program.stdout}${this.program.stderr}`)
+      return this.log.find(({ msg }) => msg === 'the hub is open')
+    })
     return this
   }
 
@@ -188,9 +191,7 @@ describe('the process of a broker pod', () => {
     const pod = start()
     await waitUntil('it has tried', () => pod.said('the state of the hub cannot be read'))
     await server.start()
-    await waitUntil('it has found no hub', () => pod.program.stdout.includes('STATE_MISSING'), {
-      timeoutMs: 10_000,
-    })
+    await waitUntil('it has found no hub', () => pod.program.stdout.includes('STATE_MISSING'))
     await write(state)
     await pod.opened()
     expect(await pod.isReady()).toBe(true)
@@ -206,7 +207,7 @@ describe('the process of a broker pod', () => {
     expect(refused.code).not.toBe(0)
     expect((await pod.get('health', '/livez')).status).toBe(200)
     await server.start()
-    await waitUntil('readiness is on', () => pod.isReady(), { timeoutMs: 10_000 })
+    await waitUntil('readiness is on', () => pod.isReady())
     expect((await mosquittoPub({ ...pump(pod), topic: 'garden/x', payload: 'late', qos: 1 })).code).toBe(0)
     // The link of before still stands.
     expect(await sub.waitForMessages(1)).toMatchObject([{ text: 'late' }])
@@ -260,9 +261,9 @@ describe('the process of a broker pod', () => {
     await using sub = await mosquittoSub({ ...lamp(pod), topics: 'garden/#' })
     const second = await serverCertificate()
     mount(join(folder, 'server-tls'), { 'tls.crt': 'no certificate', 'tls.key': second.keyPem })
-    await waitUntil('the bad one is told', () => pod.said('the old one stays'), { timeoutMs: 10_000 })
+    await waitUntil('the bad one is told', () => pod.said('the old one stays'))
     mount(join(folder, 'server-tls'), { 'tls.crt': second.certPem, 'tls.key': second.keyPem })
-    await waitUntil('the new one is used', () => pod.said('new handshakes get'), { timeoutMs: 10_000 })
+    await waitUntil('the new one is used', () => pod.said('new handshakes get'))
     expect(await presented(pod.port('mqtts'))).toBe(second.fingerprint)
     await mosquittoPub({ ...pump(pod), topic: 'garden/x', payload: 'x' })
     expect(await sub.waitForMessages(1)).toHaveLength(1)
@@ -276,14 +277,14 @@ describe('the process of a broker pod', () => {
     mount(join(folder, 'redis'), { url: server.url, username: hubAclUser(uid), password: 'sesame-new' })
     await server.client().client('KILL', 'USER', hubAclUser(uid))
     await waitUntil('the loss is noticed', () => pod.said('out of touch'))
-    await waitUntil('it is back', () => pod.isReady(), { timeoutMs: 10_000 })
+    await waitUntil('it is back', () => pod.isReady())
   })
 
   test('drains on SIGTERM: not ready first, and then it ends well', async () => {
     await write(state)
     const pod = await start().opened()
     pod.program.child.kill('SIGTERM')
-    await waitUntil('readiness is off', async () => !(await pod.isReady()), { timeoutMs: 2_000 })
+    await waitUntil('readiness is off', async () => !(await pod.isReady()))
     // Those that come by a Service that has not noticed yet are still served.
     expect((await mosquittoPub({ ...pump(pod), topic: 'garden/x', payload: 'x', qos: 1 })).code).toBe(0)
     expect(await pod.program.exited).toMatchObject({ code: 0 })

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { EventCode } from '../../contract/hub-event.ts'
-import type { DeviceRecord, HubRecord } from '../../contract/hub-state.ts'
+import type { DeviceRecord, HubRecord, RevocationList } from '../../contract/hub-state.ts'
 import { attempt, connectAs, resultOf } from './attempt.fixture.ts'
 import type { PeerCertificate } from './link.ts'
 import {
@@ -191,6 +191,47 @@ describe('certificates', () => {
     for (const listener of ['mqtts', 'wss'] as const) {
       expect(resultOf({ link: aLink(listener, certificate), hub, devices: [device] })).toBe(expected)
     }
+  })
+
+  describe('on a hub with a revocation list', () => {
+    const issued = { by: 'ca', serial: 'a1' }
+    const listing = (list: Partial<RevocationList>): HubRecord => {
+      const hub = ownCAHub()
+      const revocationLists = [{ issuers: ['ca'], serials: ['a1'], ...list }]
+      return { ...hub, deviceTrust: { ...hub.deviceTrust, revocationLists } }
+    }
+    const past = new Date(NOW - 1).toISOString()
+    const future = new Date(NOW + 1).toISOString()
+    it.each<[string, HubRecord, DeviceRecord[], 'Accepted' | EventCode]>([
+      ['are refused when it names them', listing({}), [ownCA], 'DEVICE_REVOKED'],
+      ['are refused when it names them, provided ones too', listing({}), [provided], 'DEVICE_REVOKED'],
+      ['make no new device when it names them', listing({}), [], 'DEVICE_REVOKED'],
+      ['are accepted when it names others', listing({ serials: ['b2'] }), [ownCA], 'Accepted'],
+      ['are accepted when it is that of another CA', listing({ issuers: ['x'] }), [ownCA], 'Accepted'],
+      [
+        'are refused once it is out of date, where the hub wants that',
+        listing({ serials: [], refuseAfter: past }),
+        [ownCA],
+        'INVALID_DEVICE_CERTIFICATE',
+      ],
+      ['are accepted until then', listing({ serials: [], refuseAfter: future }), [ownCA], 'Accepted'],
+    ])('%s', (_, hub, devices, expected) => {
+      const link = aLink('mqtts', aCertificate({ issued }))
+      expect(resultOf({ link, hub, devices })).toBe(expected)
+    })
+  })
+
+  it.each([
+    ['comes back', [provided]],
+    ['would be made anew', []],
+  ])('that were revoked are refused when their device was deleted and %s', (_, devices) => {
+    const hub = ownCAHub({
+      revokedFingerprints: [{ fingerprint: FINGERPRINT, until: '2020-01-01T00:00:00Z' }],
+    })
+    const link = aLink('wss', aCertificate())
+    expect(resultOf({ link, hub, devices })).toBe('DEVICE_REVOKED')
+    const other = aLink('wss', aCertificate({ fingerprint: OTHER_FINGERPRINT }))
+    expect(resultOf({ link: other, hub, devices: [ownCA] })).toBe('Accepted')
   })
 
   it('decide the identity even when the client id names another device', () => {

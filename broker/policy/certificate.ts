@@ -1,4 +1,4 @@
-import type { DeviceRecord, HubRecord } from '../../contract/hub-state.ts'
+import type { DeviceRecord, HubRecord, RevocationList } from '../../contract/hub-state.ts'
 import type { LinkFacts, PeerCertificate } from './link.ts'
 
 export interface CertificateFault {
@@ -26,8 +26,40 @@ export function certificateFault(
   if (device.revokedFingerprints.some(({ fingerprint }) => fingerprint === certificate.fingerprint)) {
     return { standing: 'Revoked', why: 'the certificate is revoked' }
   }
+  const listed = listFault(certificate, hub, now)
+  if (listed?.standing === 'Revoked') return listed
   const why = dateFault(certificate, now) ?? proofFault(certificate, device, hub)
-  return why === undefined ? undefined : { standing: 'Invalid', why }
+  return why === undefined ? listed : { standing: 'Invalid', why }
+}
+
+/** What the lists of the hub say of a certificate, whosever it is; undefined: nothing. */
+export function listFault(
+  { fingerprint, issued }: PeerCertificate,
+  { deviceTrust: { revocationLists = [] }, revokedFingerprints = [] }: HubRecord,
+  now: number,
+): CertificateFault | undefined {
+  if (revokedFingerprints.some((revoked) => revoked.fingerprint === fingerprint))
+    return { standing: 'Revoked', why: 'the certificate is that of a device that was revoked and deleted' }
+  if (issued === undefined) return undefined
+  const lists = revocationLists.filter(({ issuers }) => issuers.includes(issued.by))
+  if (lists.some((list) => serialsOf(list).has(issued.serial)))
+    return { standing: 'Revoked', why: 'the certificate is on the revocation list of its CA' }
+  if (lists.some((list) => isOutdated(list, now)))
+    return { standing: 'Invalid', why: 'the revocation list of the CA is out of date' }
+  return undefined
+}
+
+/** Whether a list has become a reason to refuse whatever its CA has signed. */
+export const isOutdated = ({ refuseAfter }: RevocationList, now: number): boolean =>
+  refuseAfter !== undefined && !(now < Date.parse(refuseAfter))
+
+/** A list has thousands, and each CONNECT asks. */
+const sets = new WeakMap<RevocationList, ReadonlySet<string>>()
+
+function serialsOf(list: RevocationList): ReadonlySet<string> {
+  const set = sets.get(list) ?? new Set(list.serials)
+  sets.set(list, set)
+  return set
 }
 
 /** Dates count for every kind of certificate, also where its CA is not looked at. */

@@ -24,6 +24,7 @@ const CODES: Partial<Record<EventCode, ConnackCode>> = {
 
   UNKNOWN_DEVICE: { v3: 4, v5: 0x86 },
   BAD_PASSWORD: { v3: 4, v5: 0x86 },
+  SERVICE_TOKEN_REFUSED: { v3: 4, v5: 0x86 },
   DEVICE_REVOKED: { v3: 5, v5: 0x8a },
 
   HUB_DISABLED: { v3: 3, v5: 0x88 },

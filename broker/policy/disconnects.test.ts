@@ -43,11 +43,40 @@ const insecureLink = (device = open, listener: (typeof MQTT_LISTENERS)[number] =
   admitted: { hub: aHub(), device },
 })
 
+const ISSUER = { issuer: 'https://k', audience: 'hub', keys: [{ kid: '1', kty: 'RSA' as const }] }
+const account = aDevice({ serviceAccount: 'backend' })
+const tokenLink = (): LiveLink => ({
+  link: aLink('mqtts'),
+  mutual: false,
+  tokenUntil: NOW + 1,
+  admitted: { hub: aHub({ tokenIssuer: ISSUER }), device: account },
+})
+const otherIssuer = (change: Partial<typeof ISSUER>) => ({
+  hub: aHub({ tokenIssuer: { ...ISSUER, ...change } }),
+})
+
 describe('closeReason', () => {
   type Row = [live: LiveLink, change: Change, expected: EventCode | undefined]
   const rows: Record<string, Row> = {
     'nothing changed, mutual': [mutualLink(), {}, undefined],
     'nothing changed, insecure': [insecureLink(), {}, undefined],
+    'nothing changed, by token': [tokenLink(), {}, undefined],
+    'the token has ended': [tokenLink(), { now: NOW + 1 }, 'SERVICE_TOKEN_REFUSED'],
+    'the account is another': [
+      tokenLink(),
+      { device: aDevice({ serviceAccount: 'x' }) },
+      'DEVICE_SECURITY_CHANGED',
+    ],
+    'there is no account any more': [tokenLink(), { device: aDevice() }, 'DEVICE_SECURITY_CHANGED'],
+    'no tokens are taken any more': [tokenLink(), { hub: aHub() }, 'DEVICE_SECURITY_CHANGED'],
+    'a key was taken back': [tokenLink(), otherIssuer({ keys: [] }), 'DEVICE_SECURITY_CHANGED'],
+    'a key was added': [
+      tokenLink(),
+      otherIssuer({ keys: [...ISSUER.keys, { kid: '2', kty: 'RSA' }] }),
+      undefined,
+    ],
+    'the issuer is another': [tokenLink(), otherIssuer({ issuer: 'x' }), 'DEVICE_SECURITY_CHANGED'],
+    'by token, device revoked': [tokenLink(), { device: { ...account, revoked: true } }, 'DEVICE_REVOKED'],
     'nothing changed, with password': [insecureLink(locked), {}, undefined],
     'nothing changed, own CA': [mutualLink(named, ownCAHub()), {}, undefined],
 

@@ -8,6 +8,8 @@ export interface LiveLink {
   link: LinkFacts
   /** Proven by a client certificate (`Identity.mutual`). */
   mutual: boolean
+  /** Proven by a token that ends then (`Identity.tokenUntil`). */
+  tokenUntil?: number
   admitted: HubView
 }
 
@@ -34,6 +36,7 @@ export function closeReason(live: LiveLink, current: CurrentView, now: number): 
   if (device === undefined) return 'DEVICE_DELETED'
   if (device.revoked) return 'DEVICE_REVOKED'
   if (!device.enabled) return 'DEVICE_DISABLED'
+  if (live.tokenUntil !== undefined) return tokenReason(live, live.tokenUntil, { hub, device, now })
   return live.mutual ? certificateReason(live, hub, device, now) : insecureReason(live, device)
 }
 
@@ -58,6 +61,24 @@ function hasLostTrust(before: HubRecord, after: HubRecord): boolean {
   if (before.deviceTrust.mode !== after.deviceTrust.mode) return true
   const kept = new Set(after.deviceTrust.caCertificates)
   return before.deviceTrust.caCertificates.some((ca) => !kept.has(ca))
+}
+
+/** Judged anew only by another CONNECT: what the token was judged by has to be there still. */
+function tokenReason(
+  { admitted }: LiveLink,
+  until: number,
+  { hub, device, now }: { hub: HubRecord; device: DeviceRecord; now: number },
+): EventCode | undefined {
+  if (until <= now) return 'SERVICE_TOKEN_REFUSED'
+  const [before, after] = [admitted.hub.tokenIssuer, hub.tokenIssuer]
+  const kids = new Set(after?.keys.map(({ kid }) => kid))
+  const isSame =
+    before !== undefined &&
+    before.issuer === after?.issuer &&
+    before.audience === after.audience &&
+    before.keys.every(({ kid }) => kids.has(kid)) &&
+    device.serviceAccount === admitted.device.serviceAccount
+  return isSame ? undefined : 'DEVICE_SECURITY_CHANGED'
 }
 
 function insecureReason({ admitted }: LiveLink, device: DeviceRecord): EventCode | undefined {
@@ -98,6 +119,7 @@ const DISCONNECT_CODES: Partial<Record<EventCode, number>> = {
   PUBLISH_QOS_FORBIDDEN: 0x9b,
   INVALID_DEVICE_CERTIFICATE: 0x87,
   DEVICE_SECURITY_CHANGED: 0x87,
+  SERVICE_TOKEN_REFUSED: 0x87,
   UNAUTHORIZED_TOPIC: 0x87,
   DEVICE_DELETED: 0x98,
   DEVICE_DISABLED: 0x98,

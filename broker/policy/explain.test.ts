@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { FilterRule } from '../../contract/hub-state.ts'
 import { device, hub } from '../../test-support/hub-state.ts'
-import { explainConnect, explainPublish, explainSubscribe } from './explain.ts'
+import { explainConnect, explainNetworkPublish, explainPublish, explainSubscribe } from './explain.ts'
 import { compileFilters } from './filters.ts'
 
 const accept = (...topics: string[]) => ({ policy: 'Accept' as const, topics })
@@ -83,7 +83,10 @@ describe('why a device may or may not connect', () => {
     ['mqtts', true, { certificate: { source: 'None' as const } }, 'INVALID_DEVICE_CERTIFICATE'],
   ] as const)('on %s, with a certificate: %s, %j', (listener, certificate, parts, code) => {
     const record = device({ certificate: { source: 'Managed' }, ...parts })
-    const told = explainConnect({ hub: hub(), device: record }, { listener, certificate })
+    const told = explainConnect(
+      { hub: hub(), device: record },
+      { listener, by: certificate ? 'Certificate' : 'Id' },
+    )
     expect(told.code).toBe(code)
     expect(told.allowed).toBe(code === undefined)
     expect(told.because).not.toBe('')
@@ -91,9 +94,58 @@ describe('why a device may or may not connect', () => {
 
   it('mentions a password', () => {
     const record = device({ passwordVerifier: 'scrypt$x' })
-    expect(
-      explainConnect({ hub: hub(), device: record }, { listener: 'mqtt', certificate: false }).because,
-    ).toContain('password')
+    expect(explainConnect({ hub: hub(), device: record }, { listener: 'mqtt', by: 'Id' }).because).toContain(
+      'password',
+    )
+  })
+})
+
+describe('why a device may or may not connect by a token of its ServiceAccount', () => {
+  const issuer = { issuer: 'https://kubernetes', keys: [], audience: 'hub-home.shop.svc' }
+  const keyed = { namespace: 'shop', tokenIssuer: issuer }
+  it.each<
+    [string, 'mqtts' | 'mqtt', Parameters<typeof hub>[0], Parameters<typeof device>[0] | 'no account', string]
+  >([
+    [
+      'its account, on an encrypted link',
+      'mqtts',
+      keyed,
+      {},
+      'yes: a token of ServiceAccount shop/reports for',
+    ],
+    ['a plain link', 'mqtt', keyed, { allowInsecure: true }, 'SERVICE_TOKEN_REFUSED: mqtt is not encrypted'],
+    ['no account', 'mqtts', keyed, 'no account', 'SERVICE_TOKEN_REFUSED: the device names no'],
+    ['no keys', 'mqtts', { namespace: 'shop' }, {}, 'SERVICE_TOKEN_REFUSED: no keys are known'],
+    ['a hub that is off', 'mqtts', { ...keyed, enabled: false }, {}, 'HUB_DISABLED: '],
+    ['a revoked device', 'mqtts', keyed, { revoked: true }, 'DEVICE_REVOKED: the device is revoked'],
+    ['a disabled device', 'mqtts', keyed, { enabled: false }, 'DEVICE_DISABLED: the device is disabled'],
+  ])('by %s', (_, listener, hubParts, parts, expected) => {
+    const named = parts === 'no account' ? {} : { serviceAccount: 'reports', ...parts }
+    const record = device({ allowInsecure: false, ...named })
+    const told = explainConnect({ hub: hub(hubParts), device: record }, { listener, by: 'ServiceToken' })
+    expect(`${told.allowed ? 'yes' : told.code}: ${told.because}`).toContain(expected)
+    expect(told.allowed).toBe(told.code === undefined)
+  })
+})
+
+describe('why a token network may or may not publish', () => {
+  const network = { topicPrefix: 'web' }
+  const say = (topic: string, parts: Parameters<typeof hub>[0] = {}, more: object = {}) =>
+    explainNetworkPublish({ hub: hub(parts), network }, { ...to(topic), ...more })
+
+  it('says where the message arrives, also beyond ASCII', () => {
+    expect(say('a/1')).toEqual({
+      allowed: true,
+      because: 'whoever has its token may publish; the message arrives on web/a/1',
+    })
+    expect(say('grün').because).toContain('web/grün')
+  })
+
+  it('names what refuses it', () => {
+    expect(say('a/+')).toMatchObject({ allowed: false, code: 'BAD_NETWORK_REQUEST' })
+    expect(say('a', { enabled: false }).code).toBe('HUB_DISABLED')
+    expect(say('a', { messaging: { maxQoS: 0 } }, { qos: 1 }).code).toBe('PUBLISH_QOS_FORBIDDEN')
+    expect(say('a', { messaging: { retained: false } }, { retain: true }).code).toBe('RETAINED_FORBIDDEN')
   })
 })
 

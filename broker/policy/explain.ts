@@ -1,5 +1,5 @@
 import type { EventCode } from '../../contract/hub-event.ts'
-import type { DeviceRecord, FilterRule, HubRecord } from '../../contract/hub-state.ts'
+import type { DeviceRecord, FilterRule, HubRecord, NetworkRecord } from '../../contract/hub-state.ts'
 import {
   covers,
   filterFault,
@@ -10,8 +10,10 @@ import {
 } from '../../contract/topic.ts'
 import { compilePublishRule, compileSubscribeRule, isReservedTopic } from './filters.ts'
 import type { ListenerName } from './link.ts'
+import { judgeNetworkRequest } from './network-request.ts'
 import { judgeSecurity, SECURITY_MATRIX } from './security.ts'
 import { judgePublish, judgeSubscribe, type QoS } from './service-level.ts'
+import { tokenLoginFault } from './service-token.ts'
 
 /**
  * Why a device may or may not do something, for people. The verdict comes from the functions that the broker
@@ -87,22 +89,28 @@ export function explainSubscribe(party: Party, subscribe: { filter: string; qos:
   return no('UNAUTHORIZED_TOPIC', refusalText(device, 'subscribe', entry))
 }
 
-/** With or without a client certificate that is the device's own and valid. */
+/** What a client shows: its certificate, valid and its own; its id; or a token of its ServiceAccount, right in all. */
+export type Login = 'Certificate' | 'Id' | 'ServiceToken'
+
+/** Whether a client may connect by what it shows. */
 export function explainConnect(
-  { hub, device }: Party,
-  connect: { listener: ListenerName; certificate: boolean },
+  party: Party,
+  { listener, by }: { listener: ListenerName; by: Login },
 ): Explanation {
+  const { hub, device } = party
   if (!hub.enabled) return no('HUB_DISABLED', 'the hub is disabled')
-  const encrypted = connect.listener === 'mqtts' || connect.listener === 'wss'
-  if (connect.certificate && !encrypted) {
-    return no('MTLS_REQUIRED', `${connect.listener} is not encrypted: a certificate cannot be shown there`)
+  const encrypted = listener === 'mqtts' || listener === 'wss'
+  if (by === 'ServiceToken') return explainToken(party, listener, encrypted)
+  const shows = by === 'Certificate'
+  if (shows && !encrypted) {
+    return no('MTLS_REQUIRED', `${listener} is not encrypted: a certificate cannot be shown there`)
   }
-  if (connect.certificate && device.certificate.source === 'None') {
+  if (shows && device.certificate.source === 'None') {
     return no('INVALID_DEVICE_CERTIFICATE', 'the device has no certificate')
   }
   const facts = {
     encrypted,
-    certificate: connect.certificate ? 'Valid' : 'None',
+    certificate: shows ? 'Valid' : 'None',
     device: device.revoked ? 'Revoked' : device.enabled ? 'Enabled' : 'Disabled',
     allowInsecure: device.allowInsecure,
   } as const
@@ -112,8 +120,37 @@ export function explainConnect(
   )
   const because = row?.[0] ?? 'no rule allows it'
   if (result !== 'Accepted') return no(result, because)
-  const asksPassword = !connect.certificate && device.passwordVerifier !== undefined
+  const asksPassword = !shows && device.passwordVerifier !== undefined
   return yes(asksPassword ? `${because}; its password is asked for` : because)
+}
+
+function explainToken(party: Party, listener: ListenerName, encrypted: boolean): Explanation {
+  const { hub, device } = party
+  const { serviceAccount } = device
+  const refused = 'SERVICE_TOKEN_REFUSED'
+  if (serviceAccount === undefined) return no(refused, 'the device names no ServiceAccount')
+  if (hub.tokenIssuer === undefined) return no(refused, 'no keys are known by which tokens could be verified')
+  const fault = tokenLoginFault(hub, device, { encrypted })
+  if (fault === undefined) {
+    const { audience } = hub.tokenIssuer
+    return yes(`a token of ServiceAccount ${hub.namespace}/${serviceAccount} for ${audience} is its password`)
+  }
+  if (fault.code === refused) return no(refused, `${listener} is not encrypted: a token could be read there`)
+  return standing(party) ?? no(fault.code, fault.detail ?? '')
+}
+
+/** Whether whoever has the token of a REST or Sigfox network may publish. Filters of devices play no part. */
+export function explainNetworkPublish(
+  { hub, network }: { hub: HubRecord; network: Pick<NetworkRecord, 'topicPrefix'> },
+  { topic, qos, retain }: { topic: string; qos: QoS; retain: boolean },
+): Explanation {
+  if (!hub.enabled) return no('HUB_DISABLED', 'the hub is disabled')
+  const headers = { topic: [Buffer.from(topic).toString('latin1')], qos: [`${qos}`], retain: [`${retain}`] }
+  const asked = judgeNetworkRequest(headers, network, hub)
+  if (!asked.allowed) return no(asked.code, asked.detail ?? 'the request is not valid')
+  const level = judgePublish(hub, { ...asked.value, payloadBytes: 0 })
+  if (!level.allowed) return no(level.code, levelText(level.code, level.detail))
+  return yes(`whoever has its token may publish; the message arrives on ${asked.value.topic}`)
 }
 
 const yes = (because: string): Explanation => ({ allowed: true, because })

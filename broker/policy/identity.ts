@@ -1,5 +1,5 @@
 import type { DeviceRecord, HubRecord } from '../../contract/hub-state.ts'
-import { certificateFault, certificateOf, dateFault } from './certificate.ts'
+import { certificateFault, certificateOf, dateFault, listFault } from './certificate.ts'
 import type { LinkFacts, PeerCertificate } from './link.ts'
 import { judgeSecurity, type SecurityCase } from './security.ts'
 import { type Denied, deny, type Verdict } from './verdict.ts'
@@ -37,6 +37,8 @@ export interface Identity {
   device: DeviceRecord
   /** Proven by a client certificate. */
   mutual: boolean
+  /** Proven by a token of a ServiceAccount that ends then, ms since the epoch. */
+  tokenUntil?: number
   /** The client id that the session gets; undefined: the caller generates one. */
   clientId: string | undefined
 }
@@ -130,6 +132,8 @@ function shownCertificate(
   if (certificate === undefined) return { standing: 'None' }
   if (found !== undefined)
     return certificateFault(certificate, found.device, hub, now) ?? { standing: 'Valid' }
+  const listed = listFault(certificate, hub, now)
+  if (listed !== undefined) return listed
   const why = dateFault(certificate, now)
   if (why !== undefined) return { standing: 'Invalid', why }
   if (hub.deviceTrust.mode !== 'HubCA') return { standing: 'Invalid', why: 'the certificate is not known' }

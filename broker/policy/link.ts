@@ -10,6 +10,13 @@ export interface PeerCertificate {
   /** ms since the epoch. */
   notBefore: number
   notAfter: number
+  /** Of the CA of the hub that has signed it itself; absent: none has. */
+  issued?: {
+    /** SHA-256 of the CA's certificate (DER), 64 lower-case hex digits. */
+    by: string
+    /** Lower-case hex without leading zeros. */
+    serial: string
+  }
   /** OpenSSL's verdict on the chain against the hub's device CA (`socket.authorized`). */
   chainTrusted: boolean
   /** OpenSSL's reason when it is not, e.g. `CERT_HAS_EXPIRED`. */

@@ -14,7 +14,7 @@ import { RedisStateSource } from '../state/redis-state-source.ts'
 import type { StateChange } from '../state/state-source.ts'
 import { StateUnavailable } from '../state/state-unavailable.ts'
 import { RedisStore } from '../store/redis-store.ts'
-import { message, session, texts, to } from '../store/store-fixtures.ts'
+import { message, session, texts, to } from '../store/store.fixture.ts'
 
 const LIMITS = { queueMessages: 100, queueBytes: 1e6, queueOverflow: 'DropNewest' } as const
 
@@ -37,7 +37,7 @@ class HubOnRedis {
     })
     this.state = hubState({ hub: hub({ uid, name: 'same' }), devices: [lamp] })
     const settings = redisSettings({ ...access, username: hubAclUser(uid) })
-    this.source = new RedisStateSource({ hubUid: uid, settings, startTimeoutMs: 5_000 })
+    this.source = new RedisStateSource({ hubUid: uid, settings, startTimeoutMs: 60_000 })
     this.store = new RedisStore({ hubUid: uid, settings })
   }
 

@@ -25,7 +25,7 @@ describe('openRedis over TLS', () => {
       password: 'sesame',
       ...access,
     })
-    return openRedis({ settings, name: 'test', timeoutMs: 1_000 })
+    return openRedis({ settings, name: 'test', timeoutMs: 20_000 })
   }
 
   test.each<[string, Partial<RedisAccess> | (() => Partial<RedisAccess>)]>([
@@ -67,7 +67,7 @@ describe('openRedis', () => {
     await using server = await startRedis()
     await using proxy = await new TcpProxy(server.port).start()
     const settings = redisSettings({ url: `redis://127.0.0.1:${proxy.port}` })
-    const redis = await openRedis({ settings, name: 'test', timeoutMs: 200 })
+    const redis = await openRedis({ settings, name: 'test', timeoutMs: 1_000 })
     proxy.silence()
     await expect(redis.get('x')).rejects.toThrow()
     await untilClosed(redis)

@@ -9,8 +9,10 @@ import {
   identify,
   identityQuery,
 } from '../policy/identity.ts'
+import type { LinkFacts } from '../policy/link.ts'
 import { type Denied, deny, type Verdict } from '../policy/verdict.ts'
 import type { SessionContext } from './context.ts'
+import { identifyByToken } from './identify-by-token.ts'
 import type { Link } from './link.ts'
 import type { PasswordChecks } from './password-checks.ts'
 
@@ -29,7 +31,11 @@ export async function identifyClient(
     username: username === undefined ? undefined : String(username),
     hasPassword: password !== undefined && password.length > 0,
   }
-  const found = await lookUp(context, link, connect)
+  if (certificateOf(link.facts) === undefined) {
+    const byToken = await identifyByToken(context, link.facts, connect, password)
+    if (byToken !== undefined) return byToken
+  }
+  const found = await lookUp(context, link.facts, connect)
   if (found === 'Unavailable') return deny('HUB_BUSY', 'the state of the hub cannot be read')
   const first = identify({ link: link.facts, connect, hub: context.hub(), found, now: context.now() })
   const verdict = first.allowed ? first : await afterProvisioning(context, link, connect, first)
@@ -59,7 +65,7 @@ async function afterProvisioning(
   if (context.hub().autoProvisioning === undefined) return denied
   const outcome = await provisioner.provision(certificate, link.facts.remoteAddress)
   if (!outcome.allowed) return outcome
-  const found = await lookUp(context, link, connect)
+  const found = await lookUp(context, link.facts, connect)
   if (found === 'Unavailable' || found === undefined)
     return deny('HUB_BUSY', 'the new device is not known yet')
   const { id, name } = found.device
@@ -70,14 +76,15 @@ async function afterProvisioning(
   return identify({ link: link.facts, connect, hub: context.hub(), found, now: context.now() })
 }
 
-async function lookUp(
-  context: SessionContext,
-  link: Link,
+/** The device that the first of the look-ups finds. */
+export async function lookUp(
+  context: Pick<SessionContext, 'state' | 'logger' | 'hub'>,
+  link: LinkFacts,
   connect: ConnectFacts,
 ): Promise<FoundDevice | 'Unavailable' | undefined> {
   const { state, logger } = context
   try {
-    for (const { by, value } of identityQuery(link.facts, connect, context.hub())) {
+    for (const { by, value } of identityQuery(link, connect, context.hub())) {
       const device =
         by === 'Fingerprint'
           ? await state.deviceByFingerprint(value)

@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto'
+import type { UsedCertificate } from '../../contract/activity-digest.ts'
 import type { Session } from '../deliver/session.ts'
+import { certificateOf } from '../policy/certificate.ts'
 import { closeReason } from '../policy/disconnects.ts'
 import type { Identity } from '../policy/identity.ts'
 import { deny, type Verdict } from '../policy/verdict.ts'
@@ -66,12 +68,20 @@ async function stillAdmitted(context: SessionContext, link: Link, identity: Iden
   link.live = {
     link: link.facts,
     mutual: identity.mutual,
+    ...(identity.tokenUntil === undefined ? {} : { tokenUntil: identity.tokenUntil }),
     admitted: { hub: context.hub(), device: identity.device },
   }
   devices.addLink(device, link)
   const current = await state.deviceById(identity.device.id)
   const reason = closeReason(link.live, { hub: context.hub(), device: current }, context.now())
-  return reason === undefined ? { allowed: true, value: undefined } : deny(reason)
+  if (reason !== undefined) return deny(reason)
+  if (identity.mutual) device.certificate = usedCertificate(link) ?? device.certificate
+  return { allowed: true, value: undefined }
+}
+
+function usedCertificate({ facts }: Link): UsedCertificate | undefined {
+  const certificate = certificateOf(facts)
+  return certificate && { fingerprint: certificate.fingerprint, notAfter: certificate.notAfter }
 }
 
 /** [MQTT-3.1.4-3]: the older link of a session goes; without multiple connections all of the device go. */

@@ -90,4 +90,29 @@ describe('a device that makes itself known', () => {
     const closed = setUp('Off')
     expect(await closed.provision('SN 1')).toMatchObject({ allowed: false, code: 'UNKNOWN_DEVICE' })
   })
+
+  it('that was deleted is told so, and asked for again only after a while', async () => {
+    const { provision, asked, events, world } = setUp(10)
+    const first = provision('SN 1')
+    asked[0]!.answer('Deleted')
+    expect(await first).toMatchObject({ allowed: false, code: 'DEVICE_DELETED' })
+    expect(await provision('SN 1')).toMatchObject({ allowed: false, code: 'DEVICE_DELETED' })
+    expect(asked).toHaveLength(1)
+    expect(events.map((event) => event.code)).toEqual([
+      'AUTO_PROVISIONING_FAILED',
+      'AUTO_PROVISIONING_FAILED',
+    ])
+    world.now += 5_000
+    void provision('SN 1')
+    expect(asked).toHaveLength(2)
+  })
+
+  it('that nobody has answered for is told to come again, and is asked for at once when it does', async () => {
+    const { provision, asked } = setUp(10)
+    const first = provision('SN 1')
+    asked[0]!.answer('Late')
+    expect(await first).toMatchObject({ allowed: false, code: 'HUB_BUSY' })
+    void provision('SN 1')
+    expect(asked).toHaveLength(2)
+  })
 })

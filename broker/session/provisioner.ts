@@ -14,6 +14,17 @@ export type Provision = (request: ProvisioningRequest) => Promise<ProvisioningAn
 
 /** Requests under way; a burst beyond it is told to come again. */
 const MAX_PENDING = 1_000
+/** Refusals that are remembered, and for how long: only a person changes them. */
+const MAX_REFUSED = 1_000
+const REFUSED_MS = 5_000
+
+const REFUSALS = {
+  QuotaReached: deny('UNKNOWN_DEVICE', 'the hub has as many devices as it may'),
+  // Its certificate may be good for years: only a person brings it back.
+  Deleted: deny('DEVICE_DELETED', 'a device of this name was deleted'),
+  Failed: deny('HUB_BUSY', 'it could not be stored'),
+  Late: deny('HUB_BUSY', 'nobody has answered in time'),
+} as const satisfies Partial<Record<ProvisioningAnswer, Denied>>
 
 export interface ProvisionerParts {
   provision: Provision
@@ -30,6 +41,7 @@ export interface ProvisionerParts {
 export class Provisioner {
   readonly #parts: ProvisionerParts
   readonly #pending = new Map<string, Promise<ProvisioningAnswer>>()
+  readonly #refused = new Map<string, { denied: Denied; until: number }>()
   #bucket: TokenBucket | undefined
 
   constructor(parts: ProvisionerParts) {
@@ -47,6 +59,10 @@ export class Provisioner {
     if (!isProvisionableName(commonName)) {
       return this.#fail(deny('UNKNOWN_DEVICE', 'its name cannot be that of a device'), sourceAddress)
     }
+    const refused = this.#refused.get(commonName)
+    if (refused !== undefined && this.#parts.now() < refused.until) {
+      return this.#fail(refused.denied, sourceAddress)
+    }
     let pending = this.#pending.get(commonName)
     const isFirst = pending === undefined
     if (pending === undefined) {
@@ -63,9 +79,15 @@ export class Provisioner {
     if (answer === 'Created' || answer === 'Existed') {
       return { allowed: true, created: answer === 'Created' && isFirst }
     }
-    const detail =
-      answer === 'QuotaReached' ? 'the hub has as many devices as it may' : 'it could not be stored'
-    return this.#fail(deny(answer === 'QuotaReached' ? 'UNKNOWN_DEVICE' : 'HUB_BUSY', detail), sourceAddress)
+    const denied = REFUSALS[answer]
+    if (answer === 'Deleted') this.#remember(commonName, denied)
+    return this.#fail(denied, sourceAddress)
+  }
+
+  /** A device that tries without end must not use up the rate of those that may come. */
+  #remember(commonName: string, denied: Denied): void {
+    if (this.#refused.size >= MAX_REFUSED) this.#refused.delete(this.#refused.keys().next().value as string)
+    this.#refused.set(commonName, { denied, until: this.#parts.now() + REFUSED_MS })
   }
 
   #mayAsk(perSecond: number): boolean {

@@ -55,6 +55,12 @@ export class DeviceLookups {
     for (const race of this.#races) race.all = true
   }
 
+  /** Somebody has said that there is more than was found: what was asked for in vain is asked for again. */
+  forgetAbsences(): void {
+    this.#cache.forgetAbsences()
+    this.invalidateAll()
+  }
+
   /** `found` is all there is of `ids`. */
   replace(ids: readonly string[], found: ReadonlyMap<string, DeviceRecord>): void {
     for (const id of ids) {

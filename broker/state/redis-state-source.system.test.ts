@@ -68,8 +68,9 @@ class Scene {
       hubUid: this.state.hub.uid,
       settings: redisSettings({ url: `redis://127.0.0.1:${this.proxy.port}` }),
       onHealth: (healthy, reason) => this.health.push(reason?.code ?? healthy),
-      startTimeoutMs: 10_000,
-      timeoutMs: 500,
+      startTimeoutMs: 60_000,
+      // A machine that is busy is no Redis that is silent.
+      timeoutMs: 10_000,
       ...options,
     })
     return this.#source
@@ -103,6 +104,12 @@ class Scene {
     await this.proxy.stop()
     await this.server.stop()
   }
+}
+
+/** The refusal of a look-up that changes overtook again and again; any other failure is one of the test. */
+function refusal(error: unknown): StateUnavailable {
+  if (error instanceof StateUnavailable && error.fault === 'CHANGING') return error
+  throw error
 }
 
 const NOTHING: StateChange = {
@@ -214,13 +221,17 @@ describe('RedisStateSource on a real Redis', () => {
   test('never answers with a record from before a change that was told', async () => {
     const source = await on.started({ cachedDevices: 1 })
     let told = 0
+    let answers = 0
     const wrong: string[] = []
     const stop = new AbortController()
     const asking = (async () => {
       while (!stop.signal.aborted) {
         const known = told
-        const record = await source.deviceByFingerprint('aa')
-        const version = Number(record?.templateErrors[0] ?? 0)
+        const answer = await source.deviceByFingerprint('aa').catch(refusal)
+        // One that changes faster than it can be read is refused, which is no wrong answer.
+        if (answer instanceof StateUnavailable) continue
+        answers += 1
+        const version = Number(answer?.templateErrors[0] ?? 0)
         if (version < known) wrong.push(`${version} after ${known}`)
         // Pushes the record out of the cache, so that the next one is read.
         await source.deviceById(on.pump.id)
@@ -234,6 +245,7 @@ describe('RedisStateSource on a real Redis', () => {
     stop.abort()
     await asking
     expect(wrong).toEqual([])
+    expect(answers).toBeGreaterThan(20)
     expect(await source.deviceById(on.lamp.id)).toEqual(on.lamp)
   })
 
@@ -346,11 +358,11 @@ describe('RedisStateSource on a real Redis', () => {
       ['the connection for look-ups', (proxy) => proxy.silenceOne(0)],
       ['the connection for changes', (proxy) => proxy.silenceOne(1)],
     ])('notices a dead network path of %s', async (_, silence) => {
-      const source = await on.started()
+      const source = await on.started({ timeoutMs: 500 })
       silence(on.proxy)
-      await waitUntil('the silence is noticed', () => !source.healthy(), { timeoutMs: 6_000 })
+      await waitUntil('the silence is noticed', () => !source.healthy())
       on.proxy.heal()
-      await waitUntil('the source is back', () => source.healthy(), { timeoutMs: 10_000 })
+      await waitUntil('the source is back', () => source.healthy())
       await on.changeLamp({ enabled: false })
       await on.nextChange()
     })
@@ -360,7 +372,7 @@ describe('RedisStateSource on a real Redis', () => {
       const onGraceOver = () => {
         over += 1
       }
-      const source = await on.started({ graceMs: 300, onGraceOver })
+      const source = await on.started({ graceMs: 1_500, onGraceOver })
       on.proxy.cut()
       await waitUntil('the source is back', () => on.health.length === 3)
       on.proxy.refuse()
@@ -368,7 +380,7 @@ describe('RedisStateSource on a real Redis', () => {
       const attempts = on.proxy.accepted
       await waitUntil('two more attempts were made', () => on.proxy.accepted > attempts + 1)
       on.proxy.heal()
-      await waitUntil('the source is back', () => source.healthy(), { timeoutMs: 10_000 })
+      await waitUntil('the source is back', () => source.healthy())
       expect(over).toBe(1)
     })
 
@@ -405,7 +417,7 @@ describe('RedisStateSource on a real Redis', () => {
     ])('gives up when %s', async (_, code, prepare) => {
       if (code !== 'STATE_MISSING') await on.writer.write(on.state)
       await prepare(on)
-      const source = on.make({ startTimeoutMs: 300 })
+      const source = on.make({ startTimeoutMs: 1_000 })
       await expect(source.start(() => {})).rejects.toMatchObject({ name: 'StateUnavailable', code })
       expect(() => source.hub()).toThrow(StateUnavailable)
     })
@@ -427,7 +439,7 @@ describe('RedisStateSource on a real Redis', () => {
     await waitUntil('it has connected', () => on.proxy.accepted > 0)
     const before = performance.now()
     await source.stop()
-    expect(performance.now() - before).toBeLessThan(1_000)
+    expect(performance.now() - before).toBeLessThan(5_000)
     expect(await started).toBe('STOPPED')
   })
 })
@@ -439,7 +451,7 @@ describe('the password of Redis', () => {
       const said: unknown[] = []
       const source = on.make({
         settings: redisSettings({ url: `redis://127.0.0.1:${on.proxy.port}`, password: 'sesame-wrong' }),
-        startTimeoutMs: 300,
+        startTimeoutMs: 1_000,
         onFault: (reason) => said.push(reason),
       })
       const error = await source.start(() => {}).catch((it: unknown) => it)

@@ -134,6 +134,11 @@ export class RedisStateSource implements StateSource {
     return this.#lookups.find('fingerprint', fingerprint)
   }
 
+  /** The operator has told of a device before the change that brings it: it can be read already. */
+  expectDevice(): void {
+    this.#lookups.forgetAbsences()
+  }
+
   async stop(): Promise<void> {
     this.#onChange = undefined
     this.#lastFault = new StateUnavailable('STOPPED')

@@ -152,6 +152,10 @@ export class MemoryRouteStream implements RouteStream {
     return { messages, bytes, oldestTime, dropped, deadLetters: letters.length }
   }
 
+  async routeIds(): Promise<string[]> {
+    return [...this.#routes.keys()]
+  }
+
   async removeRoute(routeId: string): Promise<void> {
     this.#routes.delete(routeId)
   }

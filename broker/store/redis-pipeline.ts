@@ -1,5 +1,5 @@
 import { redisFault } from '../../contract/redis-access.ts'
-import type { ScriptArgument } from './redis-store-codec.ts'
+import type { ScriptArgument } from '../../contract/redis-script.ts'
 import type { StoreError } from './store-error.ts'
 
 /** Operations in one script run: enough to spread its cost, few enough not to hold up others on the same Redis. */

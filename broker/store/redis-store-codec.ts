@@ -1,3 +1,5 @@
+import type { ScriptArgument } from '../../contract/redis-script.ts'
+import { decodeDrops, encodeIntake } from './redis-route-codec.ts'
 import type {
   AcceptRequest,
   AcceptResult,
@@ -10,8 +12,6 @@ import type {
   WillRecord,
 } from './store.ts'
 import { messageBytes, RELEASED_MESSAGE } from './stored-message.ts'
-
-export type ScriptArgument = string | Buffer
 
 /** JSON has no bytes. */
 type StoredProperties = Omit<MessageProperties, 'correlationData'> & { correlationData?: string }
@@ -69,6 +69,7 @@ export function encodeAccept({
   retained,
   incoming,
   willOf,
+  routes,
 }: AcceptRequest): ScriptArgument[] {
   const bytes = messageBytes(message)
   const needsBody = targets.length > 0 || retained === 'Set'
@@ -85,15 +86,17 @@ export function encodeAccept({
   else args.push('1', willOf)
   args.push(String(targets.length))
   for (const target of targets) args.push(target.sessionKey, encodeMeta(target, bytes, message.expiresAt))
+  args.push(...encodeIntake(message, routes))
   return args
 }
 
 /** Reads the answers to an accept off `answers`, which start at `from`; gives the result and where it ends. */
 export function decodeAccept(
-  { targets }: AcceptRequest,
+  request: AcceptRequest,
   answers: readonly number[],
   from: number,
 ): { result: AcceptResult; end: number } {
+  const { targets } = request
   if (answers[from] === 1) {
     return { result: { duplicate: true, seqs: targets.map(() => null), dropped: [] }, end: from + 1 }
   }
@@ -107,7 +110,9 @@ export function decodeAccept(
     if (count > 0) dropped.push({ sessionKey, count })
     at += 2
   }
-  return { result: { duplicate: false, seqs, dropped }, end: at }
+  const { routeDrops, end } = decodeDrops(request, answers, at)
+  const result = { duplicate: false, seqs, dropped, ...(routeDrops === undefined ? {} : { routeDrops }) }
+  return { result, end }
 }
 
 /** `meta`: as `encodeMeta` wrote it, or `R<qos>` for a released entry. */

@@ -1,8 +1,7 @@
 import type { Redis } from 'ioredis'
-import type { ScriptRunner } from '../../contract/redis-script.ts'
+import type { ScriptArgument, ScriptRunner } from '../../contract/redis-script.ts'
 import { closeRedis, openRedis, type RedisSettingsSource, untilClosed } from '../redis/open-redis.ts'
 import type { StoreConnection } from './redis-pipeline.ts'
-import type { ScriptArgument } from './redis-store-codec.ts'
 import { claimScript, freeingScript, readScript, writeScript } from './redis-store-script.ts'
 
 export interface StoreConnectionOptions {

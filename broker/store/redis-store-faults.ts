@@ -2,10 +2,11 @@ import { redisFault } from '../../contract/redis-access.ts'
 import { RedisUnavailable } from '../redis/open-redis.ts'
 import { StoreError, type StoreErrorCode } from './store-error.ts'
 
-/** Words of `redisFault`, and our own: `FENCED` and `TOONEW` by the scripts, `BUSY` and `NOT_OPEN` by the store. */
+/** Words of `redisFault`, and our own: `FENCED`, `NOTOWNER` and `TOONEW` by the scripts, `BUSY` and `NOT_OPEN` by the store. */
 const CODES: Record<string, StoreErrorCode> = {
   BUSY: 'STORE_UNAVAILABLE',
   FENCED: 'STORE_CLOSED',
+  NOTOWNER: 'STORE_CLOSED',
   NOT_OPEN: 'STORE_CLOSED',
   OOM: 'STORE_FULL',
   TOONEW: 'STORE_TOO_NEW',
@@ -17,6 +18,7 @@ const CODES: Record<string, StoreErrorCode> = {
 const REASONS: Record<string, string> = {
   BUSY: 'Redis is out of reach, and no more can wait for it',
   FENCED: 'another broker has taken it over',
+  NOTOWNER: 'another worker delivers its routes',
   NOT_OPEN: 'it is not open',
   OOM: 'Redis has no memory left',
   TOONEW: 'it was written by a later version',

@@ -7,6 +7,7 @@
  * id of a message that several queues share.
  */
 import { RedisScript } from '../../contract/redis-script.ts'
+import { ROUTE_FUNCTIONS } from './redis-route-script.ts'
 
 /** Entries of a deleted queue that are let go with the deletion itself; the rest is swept later. */
 const INLINE_ROWS = 50
@@ -89,6 +90,24 @@ local function makeRoom(key, queue, bytes, size)
   return true, lost
 end
 
+-- The streams of routes are beside the store.
+local R = string.sub(P, 1, -7) .. 'routes:'
+local channel = string.sub(P, 1, -7) .. 'bus:routes'
+${ROUTE_FUNCTIONS}
+local function appendToRoutes(isDuplicate)
+  local routes = tonumber(arg())
+  if routes == 0 then return end
+  local body, bytes, time = arg(), tonumber(arg()), arg()
+  for _ = 1, routes do
+    local route, partition, most, mostBytes, overflow = arg(), arg(), arg(), arg(), arg()
+    if not isDuplicate then
+      local lost =
+        appendTo(route, partition, tonumber(most), tonumber(mostBytes), overflow == 'O', bytes, time, body, false)
+      answer(lost)
+    end
+  end
+end
+
 local function isDuplicate(incoming, packetId, will)
   if will and call('HEXISTS', wills, will) == 0 then return true end
   if incoming and call('HEXISTS', sessions, incoming) == 1 then
@@ -108,6 +127,7 @@ local function accept()
   local targets = tonumber(arg())
   if isDuplicate(incoming, packetId, will) then
     at = at + 2 * targets
+    appendToRoutes(true)
     answer(1)
     return
   end
@@ -146,6 +166,7 @@ local function accept()
     call('HSET', refs, begun, held)
   end
   begun, held = nil, 0
+  appendToRoutes(false)
 end
 
 local function endSession(key)

@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { storePrefix } from '../../contract/redis-keys.ts'
+import type { ScriptArgument } from '../../contract/redis-script.ts'
 import type { RouteStream } from '../../contract/route-stream.ts'
 import { type RedisSettingsSource, RedisUnavailable } from '../redis/open-redis.ts'
 import { Reconnecting } from '../redis/reconnecting.ts'
-import { NO_ROUTE_STREAM, withRoutesDropped } from './no-route-stream.ts'
 import { RedisPipeline, type StoreConnection, type WriteOperation } from './redis-pipeline.ts'
 import { readQueuePart } from './redis-queue-reader.ts'
+import { RedisRouteStream } from './redis-route-stream.ts'
 import {
   decodeAccept,
   decodeMessage,
@@ -15,7 +16,6 @@ import {
   encodeLimits,
   encodeMessage,
   encodeSession,
-  type ScriptArgument,
 } from './redis-store-codec.ts'
 import { RedisStoreConnection, type StoreDanger } from './redis-store-connection.ts'
 import { describeFault, faultOf, toStoreError } from './redis-store-faults.ts'
@@ -79,6 +79,7 @@ export class RedisStore implements Store {
   readonly #options: RedisStoreOptions
   readonly #name: string
   readonly #pipeline: RedisPipeline
+  readonly #routes: RedisRouteStream
   readonly #bootId = randomUUID()
   readonly #loop: Reconnecting
   readonly #opened = Promise.withResolvers<StoredState>()
@@ -101,6 +102,8 @@ export class RedisStore implements Store {
       describe: (fault) => describeFault(this.#name, fault),
       onFenced: () => this.#onFenced(),
     })
+    const { hubUid, settings } = options
+    this.#routes = new RedisRouteStream({ hubUid, settings, barrier: () => this.#turn() })
     this.#loop = new Reconnecting({
       serve: (signal, settled) => this.#serve(signal, settled),
       onFault: (error) => this.#onFault(error),
@@ -141,20 +144,18 @@ export class RedisStore implements Store {
     this.#limits = encodeLimits(limits)
   }
 
-  accept(request: AcceptRequest): AcceptResult | Promise<AcceptResult> {
-    return withRoutesDropped(request, this.#accept(request))
-  }
-
+  /** A worker of another process opens a stream of its own; this one connects when it is first used. */
   routes(): RouteStream {
-    return NO_ROUTE_STREAM
+    return this.#routes
   }
 
-  #accept(request: AcceptRequest): AcceptResult | Promise<AcceptResult> {
+  accept(request: AcceptRequest): AcceptResult | Promise<AcceptResult> {
     const storesNothing =
       request.targets.length === 0 &&
       request.retained === undefined &&
       request.incoming === undefined &&
-      request.willOf === undefined
+      request.willOf === undefined &&
+      (request.routes?.into.length ?? 0) === 0
     if (storesNothing && this.#state === 'Open' && this.#pipeline.idle) return NOTHING_STORED
     const args = storesNothing ? [] : encodeAccept(request)
     return new Promise((resolve, reject) => {
@@ -162,7 +163,11 @@ export class RedisStore implements Store {
         args,
         setting: this.#limits,
         weight: request.message.payload.length,
-        frees: request.targets.length === 0 && request.retained !== 'Set' && request.incoming === undefined,
+        frees:
+          request.targets.length === 0 &&
+          request.retained !== 'Set' &&
+          request.incoming === undefined &&
+          request.routes === undefined,
         done: (answers, from) => {
           if (storesNothing) {
             resolve(NOTHING_STORED)
@@ -174,6 +179,15 @@ export class RedisStore implements Store {
         },
         failed: reject,
       })
+    })
+  }
+
+  /** Resolves when all that was asked for before has been done. */
+  #turn(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const run = async () => resolve()
+      if (this.#state !== 'Open') reject(describeFault(this.#name, 'NOT_OPEN'))
+      else this.#pipeline.submit({ run, failed: reject })
     })
   }
 
@@ -225,6 +239,7 @@ export class RedisStore implements Store {
     const wasOpen = this.#state === 'Open'
     this.#state = 'Closed'
     clearInterval(this.#checking)
+    await this.#routes.close()
     if (wasOpen) {
       const timeout = Promise.withResolvers<void>()
       const late = setTimeout(timeout.resolve, this.#options.closeTimeoutMs ?? 5_000)

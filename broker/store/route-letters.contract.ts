@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { routePartition } from '../../contract/route-stream.ts'
-import { bounds, into, letter, OpenStreams, positionsOf, TIME, textOf } from './route-stream-fixtures.ts'
-import type { StoreUnderTest } from './store-fixtures.ts'
+import { bounds, into, letter, OpenStreams, positionsOf, TIME, textOf } from './route-stream.fixture.ts'
+import type { StoreUnderTest } from './store.fixture.ts'
 
 const PLACE = { routeId: 'r', partition: 0 }
 

@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { DeadLetter, RouteAppend, RouteEntry } from '../../contract/route-stream.ts'
-import { letter, NEVER, OpenStreams, TIME } from './route-stream-fixtures.ts'
+import { letter, NEVER, OpenStreams, TIME } from './route-stream.fixture.ts'
+import { to as queueOf, type StoreUnderTest } from './store.fixture.ts'
 import type { Store } from './store.ts'
-import { to as queueOf, type StoreUnderTest } from './store-fixtures.ts'
 
 const SEED = 20_261_123
 const ROUTES = ['r', '__proto__']
@@ -86,7 +86,7 @@ type Step = typeof step extends fc.Arbitrary<infer T> ? T : never
 
 /** Random operations, answered as the model answers them. */
 export function routeStreamProperties(makeStore: () => Promise<StoreUnderTest>, durable: boolean): void {
-  test('answer any sequence of operations as the plain model does', { timeout: 60_000 }, async () => {
+  test('answer any sequence of operations as the plain model does', { timeout: 120_000 }, async () => {
     const runs = fc.asyncProperty(
       fc.array(fc.array(step, { maxLength: 40, size: 'max' }), { maxLength: 3, size: 'max' }),
       async (lives) => {

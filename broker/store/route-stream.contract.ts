@@ -1,10 +1,10 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { routePartition } from '../../contract/route-stream.ts'
 import { routeLettersContract } from './route-letters.contract.ts'
-import { bounds, into, OpenStreams, positionsOf, TIME, textOf } from './route-stream-fixtures.ts'
+import { bounds, into, OpenStreams, positionsOf, TIME, textOf } from './route-stream.fixture.ts'
 import { routeStreamProperties } from './route-stream-properties.contract.ts'
 import { routeWaitingContract } from './route-waiting.contract.ts'
-import { FULL_MESSAGE, type StoreUnderTest, TREACHEROUS_KEYS, to } from './store-fixtures.ts'
+import { FULL_MESSAGE, type StoreUnderTest, TREACHEROUS_KEYS, to } from './store.fixture.ts'
 
 /** What the route streams of every store promise. `durable`: `reopen` finds everything again. */
 export function routeStreamContract(
@@ -283,8 +283,10 @@ function reading(makeStore: () => Promise<StoreUnderTest>): void {
       await on().buryAll()
       await on().append('m', [into('r', bounds(0, 'DropNewest'))])
       for (let i = 0; i < 1200; i += 1) void on().append(`more ${i}`, [into('r', { partitions: 3 })])
+      expect((await on().stream.routeIds()).sort()).toEqual(['other', 'r'])
       await on().stream.removeRoute('r')
       await on().stream.removeRoute('r')
+      expect(await on().stream.routeIds()).toEqual(['other'])
       const nothing = { messages: 0, bytes: 0, oldestTime: undefined, dropped: 0, deadLetters: 0 }
       expect(await on().stream.backlog('r')).toEqual(nothing)
       expect(await on().texts()).toEqual([])

@@ -15,6 +15,11 @@ export class RouteWaiters {
     for (const wake of this.#waiting.get(keyOf({ routeId, partition })) ?? []) wake()
   }
 
+  /** To be called when nobody knows what can be read. */
+  wakeAll(): void {
+    for (const waiting of this.#waiting.values()) for (const wake of waiting) wake()
+  }
+
   open(): void {
     this.#closed = false
   }
@@ -22,7 +27,7 @@ export class RouteWaiters {
   /** Nobody waits any longer: every read fails with `STORE_CLOSED`. */
   close(): void {
     this.#closed = true
-    for (const waiting of this.#waiting.values()) for (const wake of waiting) wake()
+    this.wakeAll()
   }
 
   /** Calls `readNow` until it finds something, and waits in between for an append. */

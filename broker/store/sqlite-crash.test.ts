@@ -9,7 +9,7 @@ import { createSqliteStore } from './sqlite-store.ts'
 import type { Store } from './store.ts'
 
 const LIMITS = { queueMessages: 1e6, queueBytes: 1e9, queueOverflow: 'DropNewest' } as const
-const CHILD = join(import.meta.dirname, 'sqlite-child.ts')
+const CHILD = join(import.meta.dirname, 'sqlite-child.fixture.ts')
 /** ms from the first acknowledgement to the kill. */
 const DELAYS = fc.sample(fc.integer({ min: 0, max: 120 }), { seed: 20_260_823, numRuns: 10 })
 /** More than the child has under way at once: ids this far above the last acknowledged one were never sent. */

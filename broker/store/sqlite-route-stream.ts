@@ -83,6 +83,10 @@ export class SqliteRouteStream implements RouteStream {
     return this.#parts.submit((routes) => routes.backlog(routeId))
   }
 
+  routeIds(): Promise<string[]> {
+    return this.#parts.submit((routes) => routes.routeIds())
+  }
+
   async removeRoute(routeId: string): Promise<void> {
     await this.#parts.submit((routes) => routes.removeRoute(routeId))
     this.#parts.onRemoved()

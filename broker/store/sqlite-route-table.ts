@@ -71,6 +71,10 @@ export class RouteTable {
     return this.#states.get(routeId)
   }
 
+  get routeIds(): string[] {
+    return [...this.#states.keys()]
+  }
+
   add(routeId: string): RouteState {
     this.#lastId += 1
     const id = this.#lastId

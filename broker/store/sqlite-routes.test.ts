@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { routeStreamContract } from './route-stream.contract.ts'
 import { createSqliteStore } from './sqlite-store.ts'
 import type { AcceptRequest, Store } from './store.ts'
@@ -107,7 +107,7 @@ describe('the route streams of the SQLite store', () => {
     )
     await Promise.all(sent)
     await store.routes().removeRoute('r')
-    await vi.waitFor(() => expect(rowsNow('body')).toBe(0))
+    await expect.poll(() => rowsNow('body')).toBe(0)
     expect(rowsNow('route_entry')).toBe(0)
   })
 

@@ -156,6 +156,10 @@ export class SqliteRoutes {
     return { messages, bytes, oldestTime: this.#oldest(state)?.time, dropped, deadLetters: letters }
   }
 
+  routeIds(): string[] {
+    return this.#table.routeIds
+  }
+
   removeRoute(routeId: string): void {
     this.#table.remove(routeId)
   }

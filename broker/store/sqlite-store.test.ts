@@ -9,7 +9,7 @@ import { createSqliteStore, type SqliteStoreOptions } from './sqlite-store.ts'
 import { storeContract } from './store.contract.ts'
 import type { AcceptRequest, ApplicationMessage, Store } from './store.ts'
 
-const CHILD = join(import.meta.dirname, 'sqlite-child.ts')
+const CHILD = join(import.meta.dirname, 'sqlite-child.fixture.ts')
 const LIMITS = { queueMessages: 100_000, queueBytes: 1e9, queueOverflow: 'DropNewest' } as const
 
 /** `wrapper`: a command to start the child with. */

@@ -11,7 +11,7 @@ import {
   TREACHEROUS_KEYS,
   texts,
   to,
-} from './store-fixtures.ts'
+} from './store.fixture.ts'
 
 /** What a store does with one message: atomic, once, in order. */
 export function acceptContract(makeStore: () => Promise<StoreUnderTest>): void {

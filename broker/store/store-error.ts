@@ -8,7 +8,6 @@
  * - `STORE_FULL`: the disk or memory, or the store's own bound in bytes, is full.
  * - `STORE_CLOSED`: not open yet, closed, or taken over by another broker.
  * - `STORE_UNAVAILABLE`: the server that keeps it is out of reach, and no more can wait for it.
- * - `STORE_UNSUPPORTED`: this kind of store cannot do that.
  * - `STORE_FAILED`: anything else; the cause tells more.
  */
 export type StoreErrorCode =
@@ -19,7 +18,6 @@ export type StoreErrorCode =
   | 'STORE_FULL'
   | 'STORE_CLOSED'
   | 'STORE_UNAVAILABLE'
-  | 'STORE_UNSUPPORTED'
   | 'STORE_FAILED'
 
 /** A fault of the store. The message names the file or hub, never a key or a payload. */

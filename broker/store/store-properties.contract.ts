@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import type { StoreUnderTest } from './store.fixture.ts'
 import type { AcceptRequest, ApplicationMessage, Store, StoreLimits } from './store.ts'
-import type { StoreUnderTest } from './store-fixtures.ts'
-import { StoreModel } from './store-model.ts'
+import { StoreModel } from './store-model.fixture.ts'
 
 const SEED = 20_260_823
 const KEYS = ['d1/a', '__proto__', 'constructor']
@@ -90,7 +90,7 @@ export function storeProperties(makeStore: () => Promise<StoreUnderTest>, durabl
     { together: false, title: 'answers any sequence of operations as the plain model does' },
     { together: true, title: 'answers operations of one turn as if each had waited for the one before' },
   ]
-  test.each(ways)('$title', { timeout: 60_000 }, async ({ together }) => {
+  test.each(ways)('$title', { timeout: 120_000 }, async ({ together }) => {
     const runs = fc.asyncProperty(
       limits,
       fc.array(fc.array(step, { maxLength: 40, size: 'max' }), { maxLength: 4, size: 'max' }),

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { DISTANT, message, OpenStore, type StoreUnderTest, seqs, texts, to } from './store.fixture.ts'
 import type { StoreLimits } from './store.ts'
-import { DISTANT, message, OpenStore, type StoreUnderTest, seqs, texts, to } from './store-fixtures.ts'
 
 /** Bounds, reading, releasing and acknowledging. */
 export function queueContract(makeStore: () => Promise<StoreUnderTest>): void {

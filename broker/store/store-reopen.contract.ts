@@ -8,7 +8,7 @@ import {
   session,
   texts,
   to,
-} from './store-fixtures.ts'
+} from './store.fixture.ts'
 
 /** What a store finds again, and what it forgets. */
 export function reopenContract(makeStore: () => Promise<StoreUnderTest>, durable: boolean): void {

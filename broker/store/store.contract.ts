@@ -1,6 +1,6 @@
 import { describe } from 'vitest'
+import type { StoreUnderTest } from './store.fixture.ts'
 import { acceptContract } from './store-accept.contract.ts'
-import type { StoreUnderTest } from './store-fixtures.ts'
 import { storeProperties } from './store-properties.contract.ts'
 import { queueContract } from './store-queue.contract.ts'
 import { reopenContract } from './store-reopen.contract.ts'

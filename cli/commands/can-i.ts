@@ -1,74 +1,138 @@
-import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import type { Writable } from 'node:stream'
 import {
   type Explanation,
   explainConnect,
+  explainNetworkPublish,
   explainPublish,
   explainSubscribe,
+  type Login,
   type Party,
 } from '../../broker/policy/explain.ts'
-import { certificateSource, deviceName } from '../../operator/compile/device-record.ts'
-import { type DeviceFacts, type HubFacts, objectKey } from '../../operator/compile/facts.ts'
-import { compileHubState } from '../../operator/compile/hub-state.ts'
-import { type HubManifests, hubsOf } from '../dev/hub-manifests.ts'
-import { parseIdentityRecord } from '../dev/identity-record.ts'
-import { objectUid } from '../dev/uuid.ts'
+import type { HubState, NetworkRecord } from '../../contract/hub-state.ts'
+import type { ClusterFlags } from '../cluster/connection.ts'
+import { withCluster } from '../cluster/read-objects.ts'
+import { hubsOf } from '../dev/hub-manifests.ts'
 import { loadManifests } from '../manifests/load-manifests.ts'
-import { namespaceOf } from '../manifests/manifest-set.ts'
 import { formatProblem } from '../manifests/problem.ts'
 import { formatTable } from '../print/table.ts'
+import { stateOfManifests, statesInCluster } from './assumed-states.ts'
 
 export const CAN_I_ACTIONS = ['connect', 'publish', 'subscribe'] as const
 
-export interface CanIOptions {
-  device: string
+export interface CanIOptions extends ClusterFlags {
+  /** Name of the device, or of the network. */
+  name: string
+  /** It is that of a REST or Sigfox network. */
+  isNetwork: boolean
   action: (typeof CAN_I_ACTIONS)[number]
   /** Topic of a publish, filter of a subscribe. */
   topic: string | undefined
   qos: 0 | 1 | 2
   retain: boolean
-  paths: readonly string[]
-  /** Needed when several hubs have a device of that name. */
+  /** undefined: the objects of a cluster. */
+  paths: readonly string[] | undefined
+  /** Needed when several hubs have one of that name. */
   hub: string | undefined
   /** Where `hublet dev` keeps device ids, which filter templates may hold. */
   data: string
 }
 
 /**
- * Says whether a device may do something, and which rule decides.
+ * Says whether a device, or whoever has the token of a network, may do something, and which rule decides.
  * @returns the exit code: 0 yes, 1 no or not to be told.
  */
-export async function runCanI(
-  options: CanIOptions,
-  { stdout, stderr }: { stdout: Writable; stderr: Writable },
-): Promise<number> {
-  const folder = await loadManifests({ paths: options.paths })
+export async function runCanI(options: CanIOptions, surroundings: Surroundings): Promise<number> {
+  const { stderr } = surroundings
+  const { paths, hub, data } = options
+  if (options.isNetwork && options.action !== 'publish') {
+    stderr.write(
+      `hublet: can-i --network: expected publish, which is all a token can do, got ${options.action}\n`,
+    )
+    return 1
+  }
+  if (paths === undefined)
+    return await withCluster(options, surroundings, async (cluster) =>
+      tell(await statesInCluster(cluster, hub), options, surroundings),
+    )
+  const folder = await loadManifests({ paths })
   if (!folder.valid) {
     stderr.write(`${folder.problems.map(formatProblem).join('\n')}\n`)
     return 1
   }
-  const hubs = hubsOf(folder.set).filter(({ key }) => options.hub === undefined || key === options.hub)
-  const found = hubs.flatMap((manifests) => partiesOf(manifests, options))
-  const [only, ...others] = found
-  if (only === undefined || others.length > 0) {
-    const hint =
-      others.length > 0 ? `${found.length} hubs have a device ${options.device}: name one with --hub` : ''
-    stderr.write(
-      `hublet: ${hint || `expected a device of a hub here, got ${JSON.stringify(options.device)}`}\n`,
+  const hubs = hubsOf(folder.set).filter(({ key }) => hub === undefined || key === hub)
+  return tell(
+    hubs.map((manifests) => stateOfManifests(manifests, data)),
+    options,
+    surroundings,
+  )
+}
+
+interface Surroundings {
+  stdout: Writable
+  stderr: Writable
+}
+
+function tell(states: readonly HubState[], options: CanIOptions, surroundings: Surroundings): number {
+  const { name, isNetwork } = options
+  if (isNetwork) {
+    const found = states.flatMap((state) =>
+      named(state.networks, name).map((network) => ({ state, network })),
     )
-    return 1
+    const only = theOne(found, options, surroundings)
+    return only === undefined ? 1 : tellNetwork(only, options, surroundings)
   }
-  if (options.action === 'connect') return explainLinks(only, stdout)
-  if (options.topic === undefined) {
-    stderr.write(`hublet: can-i ${options.device} ${options.action}: expected a topic after it, got none\n`)
-    return 1
-  }
+  const found = states.flatMap(({ hub, devices }) => named(devices, name).map((device) => ({ hub, device })))
+  const only = theOne(found, options, surroundings)
+  return only === undefined ? 1 : tellDevice(only, options, surroundings)
+}
+
+const named = <T extends { name: string }>(records: readonly T[], wanted: string): T[] =>
+  records.filter(({ name }) => name === wanted)
+
+function theOne<T>(
+  found: readonly T[],
+  { name, isNetwork }: CanIOptions,
+  { stderr }: Surroundings,
+): T | undefined {
+  const kind = isNetwork ? 'REST or Sigfox network' : 'device'
+  const [only, ...others] = found
+  if (only !== undefined && others.length === 0) return only
+  const several = `${found.length} hubs have a ${kind} ${name}: name one with --hub`
+  const none = `expected a ${kind} of a hub here, got ${JSON.stringify(name)}`
+  stderr.write(`hublet: ${only === undefined ? none : several}\n`)
+  return undefined
+}
+
+function tellDevice(party: Party, options: CanIOptions, surroundings: Surroundings): number {
+  const { action, qos, retain } = options
+  if (action === 'connect') return explainLinks(party, surroundings.stdout)
+  const topic = topicOf(options, surroundings)
+  if (topic === undefined) return 1
   const told =
-    options.action === 'publish'
-      ? explainPublish(only, { topic: options.topic, qos: options.qos, retain: options.retain })
-      : explainSubscribe(only, { filter: options.topic, qos: options.qos })
+    action === 'publish'
+      ? explainPublish(party, { topic, qos, retain })
+      : explainSubscribe(party, { filter: topic, qos })
+  return say(told, surroundings)
+}
+
+function tellNetwork(
+  { state: { hub }, network }: { state: HubState; network: NetworkRecord },
+  options: CanIOptions,
+  surroundings: Surroundings,
+): number {
+  const { qos, retain } = options
+  const topic = topicOf(options, surroundings)
+  if (topic === undefined) return 1
+  return say(explainNetworkPublish({ hub, network }, { topic, qos, retain }), surroundings)
+}
+
+function topicOf({ name, action, topic }: CanIOptions, { stderr }: Surroundings): string | undefined {
+  if (topic === undefined)
+    stderr.write(`hublet: can-i ${name} ${action}: expected a topic after it, got none\n`)
+  return topic
+}
+
+function say(told: Explanation, { stdout }: Surroundings): number {
   stdout.write(`${sentence(told)}\n`)
   return told.allowed ? 0 : 1
 }
@@ -78,65 +142,22 @@ const sentence = ({ allowed, code, because }: Explanation): string =>
 
 const LISTENERS = ['mqtts', 'wss', 'mqtt', 'ws'] as const
 
+const LOGINS: Record<Login, string> = {
+  Certificate: 'with its certificate',
+  Id: 'by its id',
+  ServiceToken: 'by a token of its account',
+}
+
 /** One line for each way to connect; yes when there is any. */
 function explainLinks(party: Party, stdout: Writable): number {
-  const ways = LISTENERS.flatMap((listener) =>
-    [true, false].map((certificate) => ({ listener, certificate })),
-  ).filter(({ listener, certificate }) => !certificate || listener === 'mqtts' || listener === 'wss')
+  const logins: Login[] = ['Certificate', 'Id']
+  // Of no interest to any other device.
+  if (party.device.serviceAccount !== undefined) logins.push('ServiceToken')
+  const ways = LISTENERS.flatMap((listener) => logins.map((by) => ({ listener, by }))).filter(
+    ({ listener, by }) => by !== 'Certificate' || listener === 'mqtts' || listener === 'wss',
+  )
   const told = ways.map((way) => ({ ...way, ...explainConnect(party, way) }))
-  const rows = told.map(({ listener, certificate, ...explanation }) => [
-    listener,
-    certificate ? 'with its certificate' : 'by its id',
-    sentence(explanation),
-  ])
+  const rows = told.map(({ listener, by, ...explanation }) => [listener, LOGINS[by], sentence(explanation)])
   stdout.write(`${formatTable(rows).join('\n')}\n`)
   return told.some(({ allowed }) => allowed) ? 0 : 1
-}
-
-/** The device as the broker would know it, by the same compile. */
-function partiesOf(manifests: HubManifests, { device, data }: CanIOptions): Party[] {
-  const { hub, devices, networks, routes } = manifests
-  if (!devices.some(({ object }) => deviceName(object) === device)) return []
-  const { state } = compileHubState({
-    hub: hub.object,
-    devices: devices.map(({ object }) => object),
-    networks: networks.map(({ object }) => object),
-    routes: routes.map(({ object }) => object),
-    facts: assumedFacts(manifests, data),
-  })
-  const record = state.devices.find(({ name }) => name === device)
-  return record === undefined ? [] : [{ hub: state.hub, device: record }]
-}
-
-/**
- * What a cluster holds in Secrets is taken to be there and right: the question is what the rules say. Ids are
- * those of `hublet dev` where it has run.
- */
-function assumedFacts({ hub, key, devices }: HubManifests, data: string): HubFacts {
-  const namespace = namespaceOf(hub.object.metadata)
-  const record = parseIdentityRecord(readIdentity(data, key), join(data, key, 'identity.json'))
-  const uids = new Map<string, string>()
-  const facts = new Map<string, DeviceFacts>()
-  for (const { object } of devices) {
-    const { name } = object.metadata
-    uids.set(objectKey('Device', name), record.devices[name]?.id ?? objectUid(namespace, 'Device', name))
-    facts.set(name, {
-      certificate: { source: certificateSource(hub.object, object), fingerprints: [digestOf(name)] },
-      passwordVerifier: 'assumed',
-    })
-  }
-  uids.set(objectKey('Hub', hub.object.metadata.name), objectUid(namespace, 'Hub', hub.object.metadata.name))
-  return { now: 0, uids, deviceCACertificates: [], devices: facts, networks: new Map() }
-}
-
-/** Stands for the fingerprint of a certificate: no two devices may have the same. */
-const digestOf = (name: string): string => createHash('sha256').update(name).digest('hex')
-
-function readIdentity(data: string, key: string): string | undefined {
-  try {
-    return readFileSync(join(data, key, 'identity.json'), 'utf8')
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw error
-  }
 }

@@ -1,10 +1,20 @@
 import type { ServerCredentials } from '../../contract/hub-state.ts'
 import type { Hub } from '../../crds/hub.ts'
+import { parseDuration } from '../../operator/compile/duration.ts'
+import { type DatedRevocationList, withPolicy } from '../../operator/compile/revocation.ts'
+import {
+  allTrusted,
+  DEFAULT_CA_OVERLAP,
+  rollOver,
+  type TrustedCas,
+} from '../../operator/compile/trusted-cas.ts'
 import { openCa } from '../../operator/pki/certificate-authority.ts'
+import { certificatesIn, facts } from '../../operator/pki/facts.ts'
 import type { Pair } from '../../operator/pki/pair.ts'
 import { readPair } from '../../operator/pki/pair.ts'
 import { PkiError } from '../../operator/pki/pki-error.ts'
-import { openProvidedCa } from '../../operator/pki/provided-ca.ts'
+import { openProvidedCa, readCas } from '../../operator/pki/provided-ca.ts'
+import { readRevocationLists, unrevokedCas } from '../../operator/pki/revocation-list.ts'
 import { namespaceOf } from '../manifests/manifest-set.ts'
 import type { SecretLookup } from '../manifests/secret-values.ts'
 import type { CertificateFiles } from './certificate-files.ts'
@@ -23,54 +33,106 @@ export interface DeviceAuthority {
   caCertificates: string[]
   /** Undefined: the user issues the certificates. */
   issuer: Pair | undefined
+  /** Of a CA of the user's: what to remember until the next look. */
+  cas: TrustedCas | undefined
+  /** What CAs of the user's have revoked. */
+  lists: DatedRevocationList[]
+}
+
+export interface AuthorityInput {
+  manifests: HubManifests
+  certificates: CertificateFiles
+  /** What was trusted at the last look; undefined: no CA of the user's. */
+  before: TrustedCas | undefined
+  /** ms since the epoch. */
+  now: number
 }
 
 /**
  * The CA of the devices: our own, that of a Secret, or one of the user's whose key stays there.
  * @throws PkiError when the Secret is missing, cannot be read or holds no CA, or when the challenge is not met.
  */
-export async function hubAuthority(
-  manifests: HubManifests,
-  certificates: CertificateFiles,
-  now: number,
-): Promise<DeviceAuthority> {
-  const { metadata, spec } = manifests.hub.object
-  const { provided } = spec.deviceCA
-  if (provided === undefined) {
-    const issuer = await issuingAuthority(manifests, certificates, now)
-    return { caCertificates: [issuer.certificatePem], issuer }
+export async function hubAuthority(input: AuthorityInput): Promise<DeviceAuthority> {
+  const { hub, key, secrets } = input.manifests
+  const { metadata, spec } = hub.object
+  const { secretRef, provided, managed } = spec.deviceCA
+  if (secretRef !== undefined) {
+    const issuer = authorityOf(secrets, secretRef.name, input.now)
+    const beside = certificatesIn(secrets(secretRef.name, 'ca.crt')?.toString() ?? '')
+    return await ownAuthority(
+      input,
+      [...new Set([...certificatesIn(issuer.certificatePem), ...beside])],
+      issuer,
+    )
   }
-  const namespace = namespaceOf(metadata)
-  const names = [objectUid(namespace, 'Hub', metadata.name), `${metadata.name}.${namespace}`]
-  const caCertificates = openProvidedCa(provided, { field: 'spec.deviceCA.provided', names, now })
-  return { caCertificates, issuer: undefined }
+  if (provided !== undefined) {
+    const namespace = namespaceOf(metadata)
+    const names = [objectUid(namespace, 'Hub', metadata.name), `${metadata.name}.${namespace}`]
+    const field = 'spec.deviceCA.provided'
+    return await ownAuthority(input, openProvidedCa(provided, { field, names, now: input.now }), undefined)
+  }
+  const keyAlgorithm = managed?.keyAlgorithm ?? 'ECDSA-P256'
+  const caName = `${metadata.name} device CA`
+  const issuer = await input.certificates.authority(`${key}/pki/device-ca`, caName, keyAlgorithm)
+  return { caCertificates: [issuer.certificatePem], issuer, cas: undefined, lists: [] }
 }
 
-async function issuingAuthority(
-  { hub, key, secrets }: HubManifests,
-  certificates: CertificateFiles,
-  now: number,
-): Promise<Pair> {
-  const { deviceCA } = hub.object.spec
-  if (deviceCA.secretRef !== undefined) {
-    const field = 'spec.deviceCA.secretRef'
-    const pair = pairOf(secrets, deviceCA.secretRef.name, field)
-    try {
-      openCa(pair, now)
-    } catch (error) {
-      // Seen from the hub, `ca.certificatePem` is a key of the Secret.
-      if (!(error instanceof PkiError)) throw error
-      const part = error.field === 'ca.privateKeyPem' ? 'tls.key' : 'tls.crt'
-      throw new PkiError(error.code, `${field}[${part}]`, error.fault)
-    }
-    return pair
+async function ownAuthority(
+  { manifests, before, now }: AuthorityInput,
+  current: string[],
+  issuer: Pair | undefined,
+): Promise<DeviceAuthority> {
+  const { deviceCA } = manifests.hub.object.spec
+  const cas = rollOver({
+    before,
+    wanted: { current, next: nextCas(manifests, now) },
+    overlapMs: parseDuration(deviceCA.overlap ?? DEFAULT_CA_OVERLAP) ?? 0,
+    now,
+    endOf: (pem) => facts(pem).notAfter,
+  })
+  const all = allTrusted(cas)
+  const lists = await revocationLists(manifests, all)
+  return { caCertificates: unrevokedCas(all, lists), issuer, cas, lists }
+}
+
+async function revocationLists(
+  { hub, secrets }: HubManifests,
+  cas: string[],
+): Promise<DatedRevocationList[]> {
+  const { crl } = hub.object.spec.deviceCA
+  if (crl === undefined) return []
+  const { name, key } = crl.secretRef
+  const field = `spec.deviceCA.crl.secretRef[${key}]`
+  const content = secrets(name, key)
+  if (content === undefined) {
+    const expected = `a Secret ${JSON.stringify(name)} with key ${key} in the folder`
+    throw new PkiError('CRL_INVALID', field, { expected, got: 'none' })
   }
-  const keyAlgorithm = deviceCA.managed?.keyAlgorithm ?? 'ECDSA-P256'
-  return await certificates.authority(
-    `${key}/pki/device-ca`,
-    `${hub.object.metadata.name} device CA`,
-    keyAlgorithm,
-  )
+  const lists = await readRevocationLists(content, { field, cas })
+  return lists.map((list) => withPolicy(list, crl.whenStale))
+}
+
+function nextCas({ hub, secrets }: HubManifests, now: number): string[] {
+  const { next } = hub.object.spec.deviceCA
+  if (next === undefined) return []
+  const field = 'spec.deviceCA.next'
+  if (next.secretRef === undefined) return readCas(next.certificate ?? '', `${field}.certificate`, now)
+  const { name, key } = next.secretRef
+  return readCas(secrets(name, key)?.toString() ?? '', `${field}.secretRef[${key}]`, now)
+}
+
+function authorityOf(secrets: SecretLookup, name: string, now: number): Pair {
+  const field = 'spec.deviceCA.secretRef'
+  const pair = pairOf(secrets, name, field)
+  try {
+    openCa(pair, now)
+    return pair
+  } catch (error) {
+    // Seen from the hub, `ca.certificatePem` is a key of the Secret.
+    if (!(error instanceof PkiError)) throw error
+    const part = error.field === 'ca.privateKeyPem' ? 'tls.key' : 'tls.crt'
+    throw new PkiError(error.code, `${field}[${part}]`, error.fault)
+  }
 }
 
 /**

@@ -1,3 +1,4 @@
+import type { UsedCertificate } from '../../contract/activity-digest.ts'
 import { createCa } from '../../operator/pki/certificate-authority.ts'
 import { needsRenewal } from '../../operator/pki/facts.ts'
 import { issueDeviceCertificate, issueServerCertificate } from '../../operator/pki/issue.ts'
@@ -17,6 +18,8 @@ export interface Surroundings {
   /** ms since the epoch. */
   now: () => number
   random: (size: number) => Uint8Array
+  /** The certificates that the broker of a hub has let devices in by last, by device id. */
+  usedCertificates?: (hubKey: string) => ReadonlyMap<string, UsedCertificate>
 }
 
 export interface DeviceCertificateWish {
@@ -26,6 +29,8 @@ export interface DeviceCertificateWish {
   duration: number
   /** ms */
   renewBefore: number
+  /** Somebody wants another one, whatever there is. */
+  isRotationAsked: boolean
   /** Of a certificate that may not be used again; it is replaced. */
   isRevoked: (fingerprint: string) => boolean
 }
@@ -115,6 +120,7 @@ export class CertificateFiles {
     const isDue = needsRenewal(facts, wish.renewBefore, now) && nextEnd >= facts.notAfter + 1000
     return (
       !isDue &&
+      !wish.isRotationAsked &&
       facts.commonName === wish.commonName &&
       found.keyAlgorithm === wish.keyAlgorithm &&
       facts.notAfter <= now + wish.duration &&

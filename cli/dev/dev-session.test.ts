@@ -47,6 +47,7 @@ function makeSession() {
     paths: [manifests],
     dataFolder: folder.path,
     reporter,
+    now: () => now.value,
     identities: new IdentityStore(
       folder,
       { now: () => now.value, random: randomBytes },
@@ -55,6 +56,7 @@ function makeSession() {
     provisioned: new ProvisionedDevices(folder),
     runners: new HubRunners({
       provision: async () => 'Failed',
+      enrol: async () => ({ refusal: 'NOT_ENROLLABLE', detail: '' }),
       startBroker: async (options) => await new RecordingBroker(options, brokerLog).start(),
       bind: '127.0.0.1',
       file: folder.file,
@@ -152,5 +154,18 @@ describe('DevSession', () => {
     write(hubYaml(), hubYaml('{}', 'farm'))
     await session.reload()
     expect(brokerLog).toEqual(['started garden', 'stopped garden'])
+  })
+
+  it('answers what is asked of it while it stops', async () => {
+    const { session, write } = makeSession()
+    write(hubYaml(), deviceYaml('lamp'))
+    await session.start()
+    const asked = session.changeDevice({ call: 'rotate', device: 'lamp' })
+    const stopped = session.stop()
+    await expect(asked).rejects.toThrow('stopping')
+    await stopped
+    await expect(session.changeDevice({ call: 'rotate', device: 'lamp' })).rejects.toThrow('stopping')
+    const request = { commonName: 'SN 1', fingerprint: '', sourceAddress: '', time: 0 }
+    expect(await session.provision('garden', request)).toBe('Failed')
   })
 })

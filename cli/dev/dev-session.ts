@@ -1,9 +1,12 @@
+import type { EnrolmentAnswer, EnrolmentRequest } from '../../contract/asks.ts'
 import type { ProvisioningAnswer, ProvisioningRequest } from '../../contract/provisioning.ts'
 import { loadManifests } from '../manifests/load-manifests.ts'
 import type { ManifestFile } from '../manifests/manifest-files.ts'
 import type { ManifestSet } from '../manifests/manifest-set.ts'
 import type { Problem } from '../manifests/problem.ts'
 import { danglingReferences } from '../manifests/references.ts'
+import type { ApproveAnswer, ApproveCall, Decided, DeviceAnswer, DeviceCall } from './device-calls.ts'
+import { approveDevices, changeDevice } from './device-changes.ts'
 import { hubsOf } from './hub-manifests.ts'
 import { type HubPlan, type PlanResult, planHubs } from './hub-plan.ts'
 import type { HubRunners } from './hub-runners.ts'
@@ -19,18 +22,20 @@ export interface DevSessionOptions {
   provisioned: ProvisionedDevices
   runners: HubRunners
   reporter: Reporter
+  /** ms since the epoch. */
+  now: () => number
 }
 
 export type StartResult =
   | { started: true; files: readonly ManifestFile[] }
   | { started: false; problems: readonly Problem[] }
 
-type Work = 'Reload' | 'Renew' | 'Provision'
+type Work = 'Reload' | 'Renew' | 'Ask'
 
-interface ProvisionRequest {
-  key: string
-  request: ProvisioningRequest
-  resolve: (answer: ProvisioningAnswer) => void
+interface Ask {
+  /** Resolves to the step that tells whoever asked. */
+  decide: () => Promise<Decided<() => void>>
+  reject: (error: unknown) => void
 }
 
 /** Keeps the running hubs in line with a folder of manifests; what is wrong with it leaves them as they are. */
@@ -41,7 +46,7 @@ export class DevSession {
   #wasBad = false
   #work: Promise<void> = Promise.resolve()
   readonly #queued = new Set<Work>()
-  readonly #requests: ProvisionRequest[] = []
+  readonly #asks: Ask[] = []
   #isStopping = false
 
   constructor(options: DevSessionOptions) {
@@ -74,25 +79,49 @@ export class DevSession {
 
   /** Renews what is about to end; the manifests are those in force. */
   renew(): Promise<void> {
-    return this.#serially('Renew', async () => {
-      const result = await this.#plan(this.#set)
-      if (result.valid) await this.#apply(result.plans)
-      else this.#refuse(result.problems)
+    return this.#serially('Renew', () => this.#look())
+  }
+
+  /** Makes a device that made itself known. */
+  async provision(key: string, request: ProvisioningRequest): Promise<ProvisioningAnswer> {
+    try {
+      return await this.#ask(() => {
+        const hub = hubsOf(this.#set).find((one) => one.key === key)
+        const answer = hub === undefined ? 'Failed' : this.#options.provisioned.add(hub, request)
+        return { answer, isChanged: answer === 'Created' }
+      })
+    } catch (error) {
+      const { logger } = this.#options.reporter
+      if (!this.#isStopping) logger.error({ hub: key, err: error }, 'a device could not be auto-provisioned')
+      return 'Failed'
+    }
+  }
+
+  /** Decides about a certificate that a device asks for. Resolves once it is in force. */
+  async enrol(key: string, request: EnrolmentRequest): Promise<EnrolmentAnswer> {
+    return await this.#ask(async () => {
+      const { identities, provisioned } = this.#options
+      const hub = hubsOf(provisioned.addTo(this.#set)).find((one) => one.key === key)
+      if (hub === undefined) throw new Error(`hub ${key} has gone`)
+      return await identities.enrol(hub, request)
     })
   }
 
-  /** Makes a device that made itself known. A burst is one piece of work: each costs a look at all devices. */
-  provision(key: string, request: ProvisioningRequest): Promise<ProvisioningAnswer> {
-    const { promise, resolve } = Promise.withResolvers<ProvisioningAnswer>()
-    this.#requests.push({ key, request, resolve })
-    void this.#serially('Provision', () => this.#provision())
-    return promise
+  /** Gives a device another certificate, or revokes what it has. Resolves once it is in force. */
+  async changeDevice(call: DeviceCall): Promise<DeviceAnswer> {
+    return await this.#ask(() => changeDevice(this.#set, this.#options, call))
+  }
+
+  /** Lets devices in that wait for it. Resolves once it is in force. */
+  async approve(call: ApproveCall): Promise<ApproveAnswer> {
+    return await this.#ask(() => approveDevices(this.#set, this.#options, call))
   }
 
   /** Waits for work under way, then stops every hub. Rejects when one could not write what it held. */
   async stop(): Promise<void> {
     this.#isStopping = true
     await this.#work
+    for (const { reject } of this.#asks.splice(0)) reject(new Error('hublet is stopping'))
     await this.#options.runners.stopAll()
   }
 
@@ -114,25 +143,53 @@ export class DevSession {
     await this.#apply(result.plans)
   }
 
-  async #provision(): Promise<void> {
-    const requests = this.#requests.splice(0)
-    const answers = new Map<ProvisionRequest, ProvisioningAnswer>()
-    try {
-      const hubs = new Map(hubsOf(this.#set).map((hub) => [hub.key, hub]))
-      for (const one of requests) {
-        const hub = hubs.get(one.key)
-        if (hub !== undefined) answers.set(one, this.#options.provisioned.add(hub, one.request))
+  /** Has something decided between two looks. Resolves once what it changed is in force. */
+  #ask<T>(decide: () => Decided<T> | Promise<Decided<T>>): Promise<T> {
+    if (this.#isStopping) return Promise.reject(new Error('hublet is stopping'))
+    const { promise, resolve, reject } = Promise.withResolvers<T>()
+    const decided = async () => {
+      const { answer, isChanged } = await decide()
+      return { answer: () => resolve(answer), isChanged }
+    }
+    this.#asks.push({ decide: decided, reject })
+    void this.#serially('Ask', () => this.#answer())
+    return promise
+  }
+
+  /** A burst is one piece of work: each look is one at all devices. */
+  async #answer(): Promise<void> {
+    const asks = this.#asks.splice(0)
+    const answers: Array<() => void> = []
+    let isChanged = false
+    for (const { decide, reject } of asks) {
+      try {
+        const decided = await decide()
+        answers.push(decided.answer)
+        isChanged ||= decided.isChanged
+      } catch (error) {
+        reject(error)
       }
-      const result = await this.#plan(this.#set)
-      if (result.valid) await this.#apply(result.plans)
-      else this.#refuse(result.problems)
-    } finally {
-      for (const one of requests) one.resolve(answers.get(one) ?? 'Failed')
+    }
+    try {
+      if (isChanged) await this.#look()
+      for (const answer of answers) answer()
+    } catch (error) {
+      for (const { reject } of asks) reject(error)
+      throw error
     }
   }
 
+  /** At the manifests in force, with what has become of their devices. */
+  async #look(): Promise<void> {
+    const result = await this.#plan(this.#set)
+    if (result.valid) await this.#apply(result.plans)
+    else this.#refuse(result.problems)
+  }
+
   #plan(set: ManifestSet): Promise<PlanResult> {
-    const { identities, provisioned } = this.#options
+    const { identities, provisioned, reporter, now } = this.#options
+    for (const gone of provisioned.expire(hubsOf(set), now()))
+      reporter.logger.warn(gone, 'a device went, because nobody has approved it in time')
     return planHubs(provisioned.addTo(set), identities)
   }
 

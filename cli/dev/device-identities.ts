@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
+import type { UsedCertificate } from '../../contract/activity-digest.ts'
 import { createVerifier, verifyPassword } from '../../contract/password-verifier.ts'
-import { DEVICE_REASONS, type Device } from '../../crds/device.ts'
+import { DEVICE_REASONS, type Device, ROTATE_ANNOTATION } from '../../crds/device.ts'
 import { COMMON_REASONS } from '../../crds/meta.ts'
 import { certificateSource, deviceName, isIssued } from '../../operator/compile/device-record.ts'
 import type { Diagnostic } from '../../operator/compile/diagnostic.ts'
@@ -13,7 +14,18 @@ import { PkiError } from '../../operator/pki/pki-error.ts'
 import type { SecretLookup } from '../manifests/secret-values.ts'
 import type { CertificateFiles, Surroundings } from './certificate-files.ts'
 import type { DataFolder } from './data-folder.ts'
-import { endingOf, isRevoked, seenDevice, withReplaced, withRevoked } from './device-identity.ts'
+import {
+  endingOf,
+  isDeviceRevoked,
+  isRevoked,
+  seenDevice,
+  withPromoted,
+  withReplaced,
+  withRevoked,
+  withRotationHandled,
+  withUsed,
+} from './device-identity.ts'
+import { EnrolledDevices } from './enrolled-devices.ts'
 import type { HubManifests } from './hub-manifests.ts'
 import type { DeviceIdentity, Ending } from './identity-record.ts'
 
@@ -38,6 +50,7 @@ interface EnsuredDevice {
 export class DeviceIdentities {
   readonly #folder: DataFolder
   readonly #certificates: CertificateFiles
+  readonly #enrolled: EnrolledDevices
   readonly #surroundings: Surroundings & { newId: () => string }
   /** SHA-256 of password and verifier of those found to fit: scrypt takes 30 ms each. */
   readonly #provenPasswords = new Set<string>()
@@ -50,6 +63,7 @@ export class DeviceIdentities {
     this.#folder = folder
     this.#certificates = certificates
     this.#surroundings = surroundings
+    this.#enrolled = new EnrolledDevices(folder, certificates, surroundings)
   }
 
   /** `known` are the identities so far; those of devices without a manifest are kept. */
@@ -59,9 +73,11 @@ export class DeviceIdentities {
     known: ReadonlyMap<string, DeviceIdentity>,
   ): Promise<EnsuredDevices> {
     const result: EnsuredDevices = { identities: new Map(known), facts: new Map(), diagnostics: [] }
+    const used = this.#surroundings.usedCertificates?.(manifests.key) ?? new Map()
     for (const { object } of manifests.devices) {
       const { name } = object.metadata
-      const device = await this.#ensureDevice(object, { manifests, authority, known: known.get(name) })
+      const context = { manifests, authority, known: known.get(name), used }
+      const device = await this.#ensureDevice(object, context)
       result.identities.set(name, device.identity)
       result.facts.set(name, device.facts)
       result.diagnostics.push(...device.diagnostics)
@@ -69,27 +85,44 @@ export class DeviceIdentities {
     return result
   }
 
+  /** Decides about a certificate that a device asks for. */
+  enrol: EnrolledDevices['enrol'] = (...args) => this.#enrolled.enrol(...args)
+
   async #ensureDevice(
     device: Device,
-    { manifests, authority, known }: Omit<DeviceContext, 'authority'> & { authority: Pair | undefined },
+    { manifests, authority, known, used }: LookedAt,
   ): Promise<EnsuredDevice> {
     const now = this.#surroundings.now()
-    const seen = seenDevice(known, device, { now, newId: this.#surroundings.newId })
-    const certificate =
-      authority !== undefined && isIssued(manifests.hub.object, device)
-        ? await this.#issuedOrWhyNot(device, seen, { manifests, authority, known })
-        : this.#provided(device, seen, manifests)
+    const { newId } = this.#surroundings
+    const seen = withUsed(seenDevice(known, device, { now, newId }), used)
+    const certificate = await this.#certificate(device, seen, { manifests, authority, known })
     const password = await this.#password(device, certificate.identity, manifests)
     const { identity } = password
     return {
       identity,
       facts: {
         ...(certificate.facts && { certificate: certificate.facts }),
+        ...(certificate.enrolment && { enrolment: certificate.enrolment }),
         ...(identity.passwordVerifier !== undefined && { passwordVerifier: identity.passwordVerifier }),
         revokedFingerprints: identity.revoked,
       },
       diagnostics: [...certificate.diagnostics, ...password.diagnostics],
     }
+  }
+
+  async #certificate(
+    device: Device,
+    seen: DeviceIdentity,
+    { manifests, authority, known }: Omit<LookedAt, 'used'>,
+  ): Promise<CertificateOutcome> {
+    if (device.spec.certificate?.enrolled !== undefined) {
+      const { identity, facts } = this.#enrolled.ensure(device, seen, manifests)
+      return { identity, facts: facts.certificate, enrolment: facts.enrolment, diagnostics: [] }
+    }
+    const current = seen.enrolled === undefined ? seen : this.#enrolled.forget(device, seen, manifests.key)
+    return authority !== undefined && isIssued(manifests.hub.object, device)
+      ? await this.#issuedOrWhyNot(device, current, { manifests, authority, known })
+      : this.#provided(device, current, manifests)
   }
 
   /** One device whose name no certificate can hold must not keep the others from being served. */
@@ -116,25 +149,35 @@ export class DeviceIdentities {
     { manifests, authority }: DeviceContext,
   ): Promise<CertificateOutcome> {
     const base = join(manifests.key, 'devices', device.metadata.name, 'tls')
-    if (device.spec.revoked) {
+    if (isDeviceRevoked(device, seen)) {
       const found = this.#certificates.find(base)
       const identity = this.#revoked(seen, found === undefined ? [] : [endingOf(found)])
       return { identity, facts: undefined, diagnostics: [] }
     }
     const managed = device.spec.certificate?.managed
     const duration = parseDuration(managed?.duration ?? DEFAULT_DURATION) ?? 0
+    const renewBefore = parseDuration(managed?.renewBefore ?? '') ?? duration / 3
+    const rotation = device.metadata.annotations?.[ROTATE_ANNOTATION]
     const { current, previous } = await this.#certificates.device(base, authority, {
       commonName: deviceName(device),
       keyAlgorithm: managed?.keyAlgorithm ?? 'ECDSA-P256',
       duration,
-      renewBefore: parseDuration(managed?.renewBefore ?? '') ?? duration / 3,
+      renewBefore,
+      isRotationAsked:
+        seen.isRotationAsked === true || (rotation !== undefined && rotation !== seen.handledRotation),
       isRevoked: (fingerprint) => isRevoked(seen, fingerprint),
     })
-    const identity = previous === undefined ? seen : withReplaced(seen, previous, current)
+    const overlapUntil = this.#surroundings.now() + (parseDuration(managed?.overlap ?? '') ?? renewBefore)
+    const handled = withRotationHandled(seen, rotation)
+    const replaced = withPrevious(handled, { previous, current, overlapUntil })
+    const source = certificateSource(manifests.hub.object, device)
+    // As in the operator: where the chain counts, or several clients share a certificate, use proves nothing.
+    const isShared = source === 'HubCA' || device.spec.allowMultipleConnections
+    const identity = isShared ? replaced : withPromoted(replaced, current.facts.fingerprint)
     return {
       identity,
       facts: {
-        source: certificateSource(manifests.hub.object, device),
+        source,
         fingerprints: [current.facts.fingerprint, ...identity.retiring.map(({ fingerprint }) => fingerprint)],
         notAfter: endingOf(current).until,
       },
@@ -145,7 +188,7 @@ export class DeviceIdentities {
   #provided(device: Device, seen: DeviceIdentity, { secrets }: HubManifests): CertificateOutcome {
     const found = providedFacts(device, secrets)
     if (found === undefined) {
-      const identity = device.spec.revoked ? this.#revoked(seen, []) : seen
+      const identity = isDeviceRevoked(device, seen) ? this.#revoked(seen, []) : seen
       return { identity, facts: undefined, diagnostics: [] }
     }
     if ('message' in found) {
@@ -156,7 +199,7 @@ export class DeviceIdentities {
     }
     const ending = endingOf({ facts: found })
     return {
-      identity: device.spec.revoked ? this.#revoked(seen, [ending]) : seen,
+      identity: isDeviceRevoked(device, seen) ? this.#revoked(seen, [ending]) : seen,
       facts: { source: 'Provided', fingerprints: [found.fingerprint], notAfter: ending.until },
       diagnostics: [],
     }
@@ -197,6 +240,24 @@ export class DeviceIdentities {
   }
 }
 
+/** Unless the one before names another device. */
+function withPrevious(
+  identity: DeviceIdentity,
+  { previous, current, overlapUntil }: { previous: Pair | undefined; current: Pair; overlapUntil: number },
+): DeviceIdentity {
+  return previous?.facts.commonName === current.facts.commonName
+    ? withReplaced(identity, endingOf(previous), overlapUntil)
+    : identity
+}
+
+interface LookedAt {
+  manifests: HubManifests
+  authority: Pair | undefined
+  known: DeviceIdentity | undefined
+  /** By device id. */
+  used: ReadonlyMap<string, UsedCertificate>
+}
+
 interface DeviceContext {
   manifests: HubManifests
   authority: Pair
@@ -206,6 +267,7 @@ interface DeviceContext {
 interface CertificateOutcome {
   identity: DeviceIdentity
   facts: DeviceFacts['certificate'] | undefined
+  enrolment?: DeviceFacts['enrolment']
   diagnostics: Diagnostic[]
 }
 

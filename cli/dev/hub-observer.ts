@@ -104,6 +104,7 @@ function hubPage(runner: HubRunner, host: string, file: ObserverOptions['file'])
       ...(isIssued(plan.hub, object) && {
         certificate: { certFile: inFolder('tls.crt'), keyFile: inFolder('tls.key') },
       }),
+      ...(object.spec.certificate?.enrolled !== undefined && { enrolmentTokenFile: inFolder('token') }),
       ...(record.passwordVerifier !== undefined && { passwordFile: inFolder('password') }),
     }
   }

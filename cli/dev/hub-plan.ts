@@ -1,4 +1,5 @@
 import type { HubState, ServerCredentials } from '../../contract/hub-state.ts'
+import type { RouteCredentials } from '../../contract/route-credentials.ts'
 import type { Hub } from '../../crds/hub.ts'
 import type { Diagnostic } from '../../operator/compile/diagnostic.ts'
 import { compileHubState } from '../../operator/compile/hub-state.ts'
@@ -7,6 +8,7 @@ import type { Problem } from '../manifests/problem.ts'
 import { crossNamespaceProblems } from '../manifests/references.ts'
 import { type HubManifests, hubsOf } from './hub-manifests.ts'
 import type { IdentityStore } from './identity-store.ts'
+import { collectCredentials } from './route-credentials.ts'
 
 /** One hub as it should run now. */
 export interface HubPlan {
@@ -15,6 +17,8 @@ export interface HubPlan {
   manifests: HubManifests
   state: HubState
   server: ServerCredentials
+  /** Secret values of its routes, by id. */
+  routeCredentials: ReadonlyMap<string, RouteCredentials>
   diagnostics: Diagnostic[]
 }
 
@@ -44,13 +48,15 @@ export async function planHubs(set: ManifestSet, identities: IdentityStore): Pro
       routes: manifests.routes.map(({ object }) => object),
       facts: identity.facts,
     })
+    const routes = collectCredentials(manifests)
     plans.push({
       key: manifests.key,
       hub,
       manifests,
       state,
       server: identity.server,
-      diagnostics: merged(identity.diagnostics, diagnostics),
+      routeCredentials: routes.credentials,
+      diagnostics: merged(identity.diagnostics, [...diagnostics, ...routes.diagnostics]),
     })
   }
   return problems.length > 0 ? { valid: false, problems } : { valid: true, plans }

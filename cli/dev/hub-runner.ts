@@ -6,10 +6,15 @@ import { MemoryStateSource } from '../../broker/state/memory-state-source.ts'
 import type { StateChange } from '../../broker/state/state-source.ts'
 import { createSqliteStore } from '../../broker/store/sqlite-store.ts'
 import type { Store } from '../../broker/store/store.ts'
+import type { UsedCertificate } from '../../contract/activity-digest.ts'
+import type { EnrolmentAnswer, EnrolmentRequest } from '../../contract/asks.ts'
 import type { HubEvent } from '../../contract/hub-event.ts'
 import type { ProvisioningAnswer, ProvisioningRequest } from '../../contract/provisioning.ts'
+import type { ControlledHub } from '../../routes/control/control-calls.ts'
 import { EventLog } from './event-log.ts'
 import type { HubPlan } from './hub-plan.ts'
+import { HubRoutes } from './hub-routes.ts'
+import { mergeMetrics } from './merge-metrics.ts'
 import type { ListenerPorts } from './ports.ts'
 
 export type StartBroker = (options: BrokerOptions) => Promise<Broker>
@@ -23,6 +28,8 @@ export interface RunnerOptions {
   logger: Logger
   /** Makes a device of the hub that made itself known. */
   provision: (hubKey: string, request: ProvisioningRequest) => Promise<ProvisioningAnswer>
+  /** Issues a certificate that a device of the hub asks for; it is in force when this resolves. */
+  enrol: (hubKey: string, request: EnrolmentRequest) => Promise<EnrolmentAnswer>
 }
 
 interface Parts {
@@ -30,6 +37,7 @@ interface Parts {
   store: Store
   state: MemoryStateSource
   events: EventLog
+  routes: HubRoutes
   wanted: ListenerPorts
   /** Shared with the log, which names objects as they are called now. */
   current: { plan: HubPlan }
@@ -71,8 +79,10 @@ export class HubRunner {
         logger,
         onEvent: (event) => events.write(event),
         provision: (request) => options.provision(plan.key, request),
+        enrol: (request) => options.enrol(plan.key, request),
       })
-      return new HubRunner({ broker, store, state, events, wanted: ports.wanted, current })
+      const routes = new HubRoutes({ broker, stream: store.routes(), logger, plan: () => current.plan })
+      return new HubRunner({ broker, store, state, events, routes, wanted: ports.wanted, current })
     } catch (error) {
       await store.close()
       throw error
@@ -88,22 +98,48 @@ export class HubRunner {
     return this.#parts.broker.ports
   }
 
+  /** The certificates that devices were let in by last, by device id. */
+  usedCertificates(): Map<string, UsedCertificate> {
+    const used = this.#parts.broker
+      .activity()
+      .map(({ deviceId, certificate }) => [deviceId, certificate] as const)
+    return new Map(
+      used.flatMap(([id, certificate]) => (certificate === undefined ? [] : [[id, certificate]])),
+    )
+  }
+
+  controlled(): ControlledHub {
+    const { current, routes, store } = this.#parts
+    return {
+      key: current.plan.key,
+      records: () => current.plan.state.routes,
+      reports: () => routes.reports(),
+      stream: store.routes(),
+    }
+  }
+
   /** Prometheus text of this hub. */
-  metrics(): Promise<string> {
-    return this.#parts.broker.metrics()
+  async metrics(): Promise<string> {
+    const { broker, routes } = this.#parts
+    return mergeMetrics(await Promise.all([broker.metrics(), routes.metrics()]))
   }
 
   /** Brings a new plan into force without touching what it does not concern. */
   update(plan: HubPlan): StateChange {
-    const { broker, state, current } = this.#parts
+    const { broker, state, routes, current } = this.#parts
     if (!isDeepStrictEqual(current.plan.server, plan.server)) broker.setCredentials(plan.server)
     current.plan = plan
-    return state.replace(plan.state)
+    const change = state.replace(plan.state)
+    // Also when the state is the same: secret values of routes are no part of it.
+    routes.refresh()
+    return change
   }
 
   /** Everything that was acknowledged is on the disk when this resolves. */
   async stop(): Promise<void> {
-    const { broker, store, events } = this.#parts
+    const { broker, store, events, routes } = this.#parts
+    // Before the broker, which closes the store that they read, and takes replies until then.
+    await routes.stop()
     await broker.stop()
     await store.close()
     events.close()
@@ -116,5 +152,6 @@ const addresses = (host: string, ports: ListenerPorts): Partial<Record<ListenerN
 function nameOf({ objectType, objectId }: HubEvent, { state }: HubPlan): string | undefined {
   if (objectType === 'device') return state.devices.find(({ id }) => id === objectId)?.name
   if (objectType === 'network') return state.networks.find(({ id }) => id === objectId)?.name
+  if (objectType === 'route') return state.routes.find(({ id }) => id === objectId)?.name
   return undefined
 }

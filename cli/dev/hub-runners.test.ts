@@ -35,6 +35,7 @@ function makeRunners({ used = [] as number[], failing = '' } = {}) {
     file: folder.file,
     logger: pino({ level: 'silent' }),
     provision: async () => 'Failed',
+    enrol: async () => ({ refusal: 'NOT_ENROLLABLE', detail: '' }),
     isPortFree: async (_, port) => !used.includes(port),
     observer,
   })

@@ -1,5 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { StateChange } from '../../broker/state/state-source.ts'
+import type { UsedCertificate } from '../../contract/activity-digest.ts'
+import type { ControlledHub } from '../../routes/control/control-calls.ts'
 import type { HubPlan } from './hub-plan.ts'
 import { HubRunner, type RunnerOptions } from './hub-runner.ts'
 import { mergeMetrics } from './merge-metrics.ts'
@@ -63,6 +65,16 @@ export class HubRunners {
   /** The open ports, by hub. */
   ports(): Record<string, ListenerPorts> {
     return Object.fromEntries([...this.#running].map(([key, { ports }]) => [key, ports]))
+  }
+
+  /** The certificates that devices of a hub were let in by last, by device id; none when it does not run. */
+  usedCertificates(hubKey: string): ReadonlyMap<string, UsedCertificate> {
+    return this.#running.get(hubKey)?.usedCertificates() ?? new Map()
+  }
+
+  /** What programs of the same user may ask of the routes. */
+  controlled(): ControlledHub[] {
+    return [...this.#running.values()].map((runner) => runner.controlled())
   }
 
   /** Prometheus text of all hubs. */

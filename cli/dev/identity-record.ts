@@ -10,6 +10,17 @@ const Ending = Type.Object({
 })
 export type Ending = Static<typeof Ending>
 
+const Enrolled = Type.Object({
+  /** The newest one that was issued. */
+  current: Type.Optional(Ending),
+  /** Of the token in its file; the token itself is not here. */
+  token: Type.Optional(Type.Object({ until: Type.String(), rotation: Type.String() })),
+  /** When `hublet rotate` has asked last. */
+  asked: Type.Optional(Type.String()),
+  /** The token that was used last, and for which request: both SHA-256 in hex. */
+  used: Type.Optional(Type.Object({ token: Type.String(), request: Type.String() })),
+})
+
 const DeviceIdentity = Type.Object({
   id: Type.String(),
   /** RFC 3339; stands for the time of creation, which decides between two devices of one identity. */
@@ -18,12 +29,31 @@ const DeviceIdentity = Type.Object({
   retiring: Type.Array(Ending),
   /** Refused even when `revoked` is taken back. */
   revoked: Type.Array(Ending),
+  /** The certificate that the broker has let in last. */
+  used: Type.Optional(Ending),
+  /** Value of the rotate annotation that was last acted on. */
+  handledRotation: Type.Optional(Type.String()),
+  /** `hublet rotate` has asked for a new certificate, which is not made yet. */
+  isRotationAsked: Type.Optional(Type.Boolean()),
+  /** By `hublet revoke`: as `spec.revoked`. */
+  isRevoked: Type.Optional(Type.Boolean()),
   passwordVerifier: Type.Optional(Type.String()),
+  /** Of a device that asks for its certificates itself. */
+  enrolled: Type.Optional(Enrolled),
 })
 export type DeviceIdentity = Static<typeof DeviceIdentity>
 
 const NetworkIdentity = Type.Object({
   token: Type.Union([Type.Literal('Generated'), Type.Literal('Secret')]),
+})
+
+/** As `TrustedCas` has it. */
+const TrustedCas = Type.Object({
+  current: Type.Array(Type.String()),
+  next: Type.Array(Type.String()),
+  retired: Type.Array(
+    Type.Object({ certificate: Type.String(), since: Type.String(), until: Type.String() }),
+  ),
 })
 
 /** What cannot be made again: `<hub>/identity.json` in the data folder. No secret is in it. */
@@ -32,6 +62,8 @@ const HubIdentityRecord = Type.Object({
   /** By `metadata.name`. Those whose manifest is gone are kept: it may only have moved. */
   devices: Type.Record(Type.String(), DeviceIdentity),
   networks: Type.Record(Type.String(), NetworkIdentity),
+  /** The CAs of the user that devices are checked by. */
+  deviceCAs: Type.Optional(TrustedCas),
 })
 export type HubIdentityRecord = Static<typeof HubIdentityRecord>
 

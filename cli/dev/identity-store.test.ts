@@ -2,6 +2,7 @@ import { createHash, randomBytes, X509Certificate } from 'node:crypto'
 import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
+import type { UsedCertificate } from '../../contract/activity-digest.ts'
 import { verifyPassword } from '../../contract/password-verifier.ts'
 import { createCa } from '../../operator/pki/certificate-authority.ts'
 import { isIssuedBy } from '../../operator/pki/pair.ts'
@@ -34,6 +35,8 @@ afterEach(() => {
 /** A laptop whose clock the test moves; `restart` is a new process on the same folder. */
 class Laptop {
   now = Date.now()
+  /** What the broker has let in, by device id. */
+  readonly used = new Map<string, UsedCertificate>()
   readonly path = join(makeTempDir('identities'), '.hublet')
   #folder = openDataFolder(this.path)
   #store = this.#newStore()
@@ -67,7 +70,8 @@ class Laptop {
 
   #newStore(): IdentityStore {
     const names = { dnsNames: ['localhost'], ipAddresses: ['127.0.0.1', '::1'] }
-    return new IdentityStore(this.#folder, { now: () => this.now, random: randomBytes }, names)
+    const surroundings = { now: () => this.now, random: randomBytes, usedCertificates: () => this.used }
+    return new IdentityStore(this.#folder, surroundings, names)
   }
 }
 
@@ -271,6 +275,45 @@ describe('renewal', () => {
     expect(fingerprintsOf(await laptop.identity(hubYaml(), short))).toEqual([renewed[0]])
   })
 
+  it('rotates once for each value of the annotation, and accepts the old one for the overlap', async () => {
+    const laptop = new Laptop()
+    const lamp = (value: string) =>
+      deviceYaml('lamp', 'certificate: { managed: { overlap: 2h } }').replace(
+        'name: lamp,',
+        `name: lamp, annotations: { iot.hublet.dev/rotate: "${value}" },`,
+      )
+    const [first] = fingerprintsOf(await laptop.identity(hubYaml(), lamp('1')))
+    expect(fingerprintsOf(await laptop.identity(hubYaml(), lamp('1')))).toEqual([first])
+    const rotated = fingerprintsOf(await laptop.identity(hubYaml(), lamp('2')))
+    expect(rotated).toEqual([expect.not.stringMatching(first ?? ''), first])
+    laptop.restart()
+    laptop.now += HOUR
+    expect(fingerprintsOf(await laptop.identity(hubYaml(), lamp('2')))).toEqual(rotated)
+    laptop.now += HOUR
+    expect(fingerprintsOf(await laptop.identity(hubYaml(), lamp('2')))).toEqual([rotated[0]])
+  })
+
+  it('accepts the old one no more once the new one was used, unless several clients share the device', async () => {
+    for (const [isShared, left] of [
+      [false, 1],
+      [true, 2],
+    ] as const) {
+      const laptop = new Laptop()
+      const fields = `allowMultipleConnections: ${isShared}, certificate: { managed: { duration: 30h } }`
+      const lamp = deviceYaml('lamp', fields)
+      await laptop.identity(hubYaml(), lamp)
+      laptop.now += 25 * HOUR
+      const renewed = await laptop.identity(hubYaml(), lamp)
+      const [second = '', first = ''] = fingerprintsOf(renewed)
+      const use = (fingerprint: string) =>
+        laptop.used.set(idOf(renewed) ?? '', { fingerprint, notAfter: laptop.now + HOUR })
+      use(first)
+      expect(fingerprintsOf(await laptop.identity(hubYaml(), lamp))).toEqual([second, first])
+      use(second)
+      expect(fingerprintsOf(await laptop.identity(hubYaml(), lamp))).toHaveLength(left)
+    }
+  })
+
   it('renews the server certificate from the same authority', async () => {
     const laptop = new Laptop()
     const before = await laptop.identity(hubYaml())
@@ -357,6 +400,34 @@ describe('certificates and authorities of the user', () => {
   ])('says file, line and field of %s', async (_, secrets, expected) => {
     const result = await new Laptop().result(hubWithCa, ...secrets)
     expect(result.valid ? [] : result.problems.map(formatProblem)).toEqual([expected])
+  })
+
+  it('goes on trusting the CA before for the overlap, over a restart, and the next one ahead', async () => {
+    const laptop = new Laptop()
+    const makeCa = async (commonName: string) =>
+      await createCa({
+        commonName,
+        keyAlgorithm: 'ECDSA-P256',
+        now: laptop.now,
+        days: 400,
+        serial: newSerial(randomBytes),
+      })
+    const [second, third] = [await makeCa('second'), await makeCa('third')]
+    const secret = (name: string, pair: typeof second) =>
+      secretYaml(name, { 'tls.crt': pair.certificatePem, 'tls.key': pair.privateKeyPem })
+    const hub = hubYaml('{ deviceCA: { secretRef: { name: my-ca }, next: { secretRef: { name: next } } } }')
+    const trusted = async (pair: typeof second) => {
+      const { facts } = await laptop.identity(hub, secret('my-ca', pair), secret('next', third))
+      return facts.deviceCACertificates
+    }
+    expect(await trusted(ownCa)).toEqual([ownCa.certificatePem, third.certificatePem])
+    const all = [ownCa, second, third].map(({ certificatePem }) => certificatePem)
+    expect(await trusted(second)).toEqual(all)
+    laptop.restart()
+    laptop.now += 30 * DAY - HOUR
+    expect(await trusted(second)).toEqual(all)
+    laptop.now += 2 * HOUR
+    expect(await trusted(second)).toEqual(all.slice(1))
   })
 
   it('refuses a certificate that is no CA', async () => {

@@ -22,15 +22,25 @@ const request = (commonName: string) => ({
   time: Date.UTC(2026, 10, 23),
 })
 
-function setUp(...documents: string[]) {
+function setUp(document?: string, spec = OPEN) {
   folder ??= openDataFolder(join(makeTempDir('provisioned'), '.hublet'))
-  const set = setOf(hubYaml(OPEN), ...documents)
+  const set = setOf(hubYaml(spec), ...(document === undefined ? [] : [document]))
   const devices = new ProvisionedDevices(folder)
-  const [hub] = hubsOf(set)
+  const hubs = hubsOf(set)
+  const [hub] = hubs
   if (hub === undefined) throw new Error('no hub')
-  const names = () =>
-    ofKind(devices.addTo(set), 'Device').map(({ object }) => object.spec.name ?? object.metadata.name)
-  return { add: (name: string) => devices.add(hub, request(name)), names, devices, set }
+  const objects = () => ofKind(devices.addTo(set), 'Device').map(({ object }) => object)
+  const named = (name: string) => objects().find(({ spec }) => spec.name === name)
+  return {
+    add: (name: string) => devices.add(hub, request(name)),
+    approve: (name: string) => devices.approve('garden', named(name)?.metadata.name ?? ''),
+    approved: (name: string) => named(name)?.spec.approved,
+    objectName: (name: string) => named(name)?.metadata.name ?? '',
+    names: () => objects().map(({ spec, metadata }) => spec.name ?? metadata.name),
+    devices,
+    set,
+    hubs,
+  }
 }
 
 describe('devices that made themselves known', () => {
@@ -68,5 +78,36 @@ describe('devices that made themselves known', () => {
     folder?.write(join('garden', 'provisioned', 'spoiled.yaml'), 'kind: [')
     folder?.write(join('garden', 'provisioned', 'other.yaml'), hubYaml())
     expect(setUp().names()).toEqual(['SN 1'])
+  })
+
+  const PENDING =
+    '{ deviceCA: { secretRef: { name: ca } }, autoProvisioning: { enabled: true, mode: Approve, pendingTTL: 24h } }'
+  const HOUR = 3_600_000
+
+  it('are approved in their file, whatever else somebody wrote there, and stay it after a restart', () => {
+    const first = setUp(deviceYaml('lamp'), PENDING)
+    first.add('SN 1')
+    const name = first.objectName('SN 1')
+    const file = join('garden', 'provisioned', `${name}.yaml`)
+    folder?.write(file, `# from line 3\n${folder.read(file)}`)
+    const second = setUp(deviceYaml('lamp'), PENDING)
+    expect(second.approved('SN 1')).toBe(false)
+    second.devices.approve('garden', name)
+    expect(second.approved('SN 1')).toBe(true)
+    expect(setUp(deviceYaml('lamp'), PENDING).approved('SN 1')).toBe(true)
+    expect(folder?.read(file)).toContain('# from line 3')
+  })
+
+  it('go when nobody has approved them in time, and may come again', () => {
+    const { add, names, devices, hubs, approve } = setUp(deviceYaml('lamp'), PENDING)
+    add('SN 1')
+    add('SN 2')
+    approve('SN 2')
+    const end = request('').time + 24 * HOUR
+    expect(devices.expire(hubs, end - 1)).toEqual([])
+    expect(devices.expire(hubs, end)).toEqual([{ hub: 'garden', device: 'SN 1' }])
+    expect(names()).toEqual(['lamp', 'SN 2'])
+    expect(setUp(deviceYaml('lamp'), PENDING).names()).toEqual(['lamp', 'SN 2'])
+    expect(add('SN 1')).toBe('Created')
   })
 })

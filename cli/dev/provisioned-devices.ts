@@ -1,8 +1,9 @@
 import { join } from 'node:path'
-import { stringify } from 'yaml'
+import { parseDocument, stringify } from 'yaml'
 import type { ProvisioningAnswer, ProvisioningRequest } from '../../contract/provisioning.ts'
+import type { Device } from '../../crds/device.ts'
 import { deviceName } from '../../operator/compile/device-record.ts'
-import { provisionedDevice } from '../../operator/compile/provisioned-device.ts'
+import { pendingUntil, provisionedDevice } from '../../operator/compile/provisioned-device.ts'
 import {
   buildManifestSet,
   type LoadedManifest,
@@ -53,7 +54,7 @@ export class ProvisionedDevices {
     if (devices.some(({ object }) => deviceName(object) === request.commonName)) return 'Existed'
     if (devices.length + manifests.length >= hub.object.spec.limits.devices) return 'QuotaReached'
     const manifest = provisionedDevice(hub.object, request)
-    const file = join(key, 'provisioned', `${manifest.metadata.name}.yaml`)
+    const file = fileOf(key, manifest.metadata.name)
     const text = stringify(manifest)
     const loaded = load(this.#folder.file(file), text)
     if (loaded === undefined) return 'Failed'
@@ -61,6 +62,44 @@ export class ProvisionedDevices {
     manifests.push(loaded)
     names.add(request.commonName)
     return 'Created'
+  }
+
+  /**
+   * Lets a device in that waits for it.
+   * @param name `metadata.name`
+   * @throws DataFolderError, or what the file system says.
+   */
+  approve(key: string, name: string): void {
+    const { manifests } = this.#of(key)
+    const index = manifests.findIndex(({ object }) => object.metadata.name === name)
+    const file = fileOf(key, name)
+    // Edited in its place: somebody may have added something by hand.
+    const document = parseDocument(this.#folder.read(file) ?? '')
+    document.setIn(['spec', 'approved'], true)
+    const loaded = load(this.#folder.file(file), String(document))
+    if (index < 0 || loaded === undefined) throw new Error(`${file}: expected a Device, got none`)
+    this.#folder.write(file, String(document), { isDurable: true })
+    manifests[index] = loaded
+  }
+
+  /**
+   * Lets go of devices that nobody has approved in time.
+   * @param hubs as the user declared them
+   * @param now ms since the epoch
+   */
+  expire(hubs: readonly HubManifests[], now: number): Array<{ hub: string; device: string }> {
+    return hubs.flatMap(({ hub, key }) => {
+      const known = this.#of(key)
+      const late = known.manifests.filter(
+        ({ object }) => (pendingUntil(hub.object, object as Device) ?? Number.POSITIVE_INFINITY) <= now,
+      )
+      for (const manifest of late) {
+        this.#folder.remove(fileOf(key, manifest.object.metadata.name))
+        known.manifests.splice(known.manifests.indexOf(manifest), 1)
+        known.names.delete(nameOf(manifest))
+      }
+      return late.map((manifest) => ({ hub: key, device: nameOf(manifest) }))
+    })
   }
 
   #of(key: string): HubDevices {
@@ -84,6 +123,8 @@ interface HubDevices {
   /** Common names. */
   names: Set<string>
 }
+
+const fileOf = (key: string, name: string) => join(key, 'provisioned', `${name}.yaml`)
 
 /** Undefined: the file was edited into something that no device is. */
 function load(file: string, text: string): LoadedManifest | undefined {

@@ -27,6 +27,7 @@ export class RecordingBroker implements Broker {
 
   activity = () => []
   closeLinks(): void {}
+  raise(): void {}
   publishReply = async () => ALLOWED
   metrics = async () => ''
 

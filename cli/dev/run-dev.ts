@@ -2,12 +2,16 @@ import { randomBytes } from 'node:crypto'
 import { isIP } from 'node:net'
 import { hostname, networkInterfaces } from 'node:os'
 import type { Writable } from 'node:stream'
+import { CONTROL_FILE } from '../../routes/control/control-client.ts'
+import { startControl } from '../../routes/control/control-server.ts'
 import { shownPath } from '../manifests/load-manifests.ts'
 import { urlHost } from '../print/network-commands.ts'
 import { makeStyle, wantsColours } from '../print/style.ts'
 import type { ServerNames } from './authorities.ts'
+import type { Surroundings } from './certificate-files.ts'
 import { type DataFolder, openDataFolder } from './data-folder.ts'
 import { DevSession } from './dev-session.ts'
+import { parseDeviceCall } from './device-calls.ts'
 import { makeObserver } from './hub-observer.ts'
 import type { RunnerOptions, StartBroker } from './hub-runner.ts'
 import { HubRunners } from './hub-runners.ts'
@@ -85,7 +89,8 @@ async function serve(
   })
   // A runner asks the session for devices, and the session has the runners: one of them comes second.
   const provision: RunnerOptions['provision'] = (key, request) => session.provision(key, request)
-  const runners = makeRunners(options, surroundings, { folder, reporter, provision })
+  const enrol: RunnerOptions['enrol'] = (key, request) => session.enrol(key, request)
+  const runners = makeRunners(options, surroundings, { folder, reporter, provision, enrol })
   const session = makeSession(options, runners, { folder, reporter })
   const result = await session.start()
   if (!result.started) {
@@ -93,6 +98,15 @@ async function serve(
     return 1
   }
   const metrics = await serveMetrics(options, runners)
+  const control = await startControl(
+    folder.file(CONTROL_FILE),
+    () => runners.controlled(),
+    async (asked) => {
+      const call = parseDeviceCall(asked)
+      if (call === undefined) return undefined
+      return call.call === 'approve' ? await session.approve(call) : await session.changeDevice(call)
+    },
+  )
   reporter.page([`Metrics on http://${urlHost(hostFor(options.bind))}:${metrics.port}/metrics.`])
   reporter.page([`${reporter.style.good('Ready.')} Changes to the manifests apply at once. Ctrl-C stops.`])
   const watched = watchFolders({
@@ -108,7 +122,7 @@ async function serve(
     clearInterval(renewal)
     watched.close()
     logger.info('stopping')
-    await metrics.close()
+    await Promise.all([metrics.close(), control.close()])
     await session.stop()
   }
   logger.info('stopped')
@@ -130,7 +144,7 @@ async function serveMetrics({ bind, metricsPort }: DevOptions, runners: HubRunne
 function makeRunners(
   { bind }: DevOptions,
   { startBroker }: DevSurroundings,
-  { folder, reporter, provision }: Parts & Pick<RunnerOptions, 'provision'>,
+  { folder, reporter, ...asks }: Parts & Pick<RunnerOptions, 'provision' | 'enrol'>,
 ): HubRunners {
   const file = (...parts: string[]) => shownPath(folder.file(...parts))
   return new HubRunners({
@@ -139,7 +153,7 @@ function makeRunners(
     file: folder.file,
     logger: reporter.logger,
     isPortFree,
-    provision,
+    ...asks,
     observer: makeObserver({ reporter, host: hostFor(bind), file }),
   })
 }
@@ -149,7 +163,11 @@ function makeSession(
   runners: HubRunners,
   { folder, reporter }: Parts,
 ): DevSession {
-  const surroundings = { now: Date.now, random: randomBytes }
+  const surroundings: Surroundings = {
+    now: Date.now,
+    random: randomBytes,
+    usedCertificates: (hubKey) => runners.usedCertificates(hubKey),
+  }
   const identities = new IdentityStore(folder, surroundings, serverNames(bind))
   return new DevSession({
     paths,
@@ -158,6 +176,7 @@ function makeSession(
     provisioned: new ProvisionedDevices(folder),
     runners,
     reporter,
+    now: surroundings.now,
   })
 }
 

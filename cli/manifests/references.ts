@@ -39,6 +39,8 @@ export function referencesOf(object: ManifestObject): Reference[] {
 function hubReferences({ spec }: KindToObject['Hub']): Reference[] {
   return [
     ...secret('spec.deviceCA.secretRef', spec.deviceCA.secretRef),
+    ...secret('spec.deviceCA.next.secretRef', spec.deviceCA.next?.secretRef),
+    ...secret('spec.deviceCA.crl.secretRef', spec.deviceCA.crl?.secretRef),
     ...secret('spec.serverTLS.secretRef', spec.serverTLS.secretRef),
   ]
 }

@@ -17,6 +17,8 @@ export interface DeviceAccess {
   certificate?: { certFile: string; keyFile: string }
   /** Path of the password that links without a certificate have to give. */
   passwordFile?: string
+  /** Path of the token by which it gets its first certificate; absent: it asks for none. */
+  enrolmentTokenFile?: string
 }
 
 export interface LabelledCommand {

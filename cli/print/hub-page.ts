@@ -1,5 +1,5 @@
 import type { ListenerName } from '../../broker/policy/link.ts'
-import type { HubState, NetworkRecord } from '../../contract/hub-state.ts'
+import type { DeviceRecord, HubState, NetworkRecord } from '../../contract/hub-state.ts'
 import type { Diagnostic } from '../../operator/compile/diagnostic.ts'
 import { LISTENER_NAMES, type ListenerPorts } from '../dev/ports.ts'
 import {
@@ -38,7 +38,7 @@ const WHO: Record<ListenerName, string> = {
   mqtt: 'MQTT, not encrypted: devices with allowInsecure',
   wss: 'MQTT over WebSocket and TLS: as mqtts',
   ws: 'MQTT over WebSocket, not encrypted: as mqtt',
-  https: 'token networks',
+  https: 'token networks, and certificates over EST',
   http: 'token networks, not encrypted',
 }
 
@@ -144,16 +144,21 @@ const commandLines = ({ label, words }: LabelledCommand, style: Style): string[]
   ...formatCommand(words, '    ', WIDTH),
 ]
 
-function standing({ record, certificate }: DeviceAccess): string {
-  const hasCertificate = certificate !== undefined || record.certificate.source !== 'None'
+function standing({ record, certificate, enrolmentTokenFile }: DeviceAccess): string {
+  const canHaveOne = certificate !== undefined || enrolmentTokenFile !== undefined
+  const hasCertificate = canHaveOne || record.certificate.source !== 'None'
   const ways = [...(hasCertificate ? ['certificate'] : []), ...(record.allowInsecure ? ['id alone'] : [])]
   return `${ways.length === 0 ? 'no way in' : `by ${ways.join(' or ')}`} · id ${record.id}`
 }
 
 /** Why there is no command for a device. */
-function silence({ record, certificate }: DeviceAccess, publish: string | undefined): string {
+function silence(
+  { record, certificate, enrolmentTokenFile }: DeviceAccess,
+  publish: string | undefined,
+): string {
   if (record.revoked) return 'revoked: it cannot connect'
   if (!record.enabled) return 'disabled: it cannot connect'
+  if (enrolmentTokenFile !== undefined) return enrolling(record, enrolmentTokenFile)
   if (record.certificate.source === 'None' && !record.allowInsecure)
     return 'it has no certificate and may not connect without one'
   if (certificate === undefined && !record.allowInsecure)
@@ -161,4 +166,14 @@ function silence({ record, certificate }: DeviceAccess, publish: string | undefi
   return publish === undefined
     ? 'its filters let nothing through'
     : 'no MQTT listener that it may use is open'
+}
+
+function enrolling({ name, enrolment, certificate }: DeviceRecord, tokenFile: string): string {
+  // Where the chain counts the record does not say whether it has one.
+  const hasOne =
+    certificate.fingerprints.length > 0 || (certificate.source === 'HubCA' && enrolment === undefined)
+  if (hasOne) return 'it connects to mqtts with the certificate that it asked for'
+  return enrolment === undefined
+    ? `its token for a certificate over EST has expired: hublet rotate ${name}`
+    : `it gets its certificate over EST (https), by the token in ${tokenFile}`
 }

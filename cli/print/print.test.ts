@@ -183,6 +183,8 @@ describe('formatHubPage', () => {
     expect(shown).toMatch(/mqtt:\/\/localhost:11883 .*\(1883 is taken\)/)
   })
 
+  const enrolmentTokenFile = 'gate/token'
+  const asking = { ...thermometer, certificate: { source: 'None' as const, fingerprints: [] } }
   it.each<[string, DeviceAccess, RegExp]>([
     ['revoked', { record: { ...thermometer, revoked: true }, certificate }, /revoked: it cannot connect/],
     ['disabled', { record: { ...lamp, enabled: false } }, /disabled: it cannot connect/],
@@ -190,6 +192,24 @@ describe('formatHubPage', () => {
       'one whose certificate the user issued',
       { record: { ...thermometer, certificate: { source: 'Provided', fingerprints: ['aa'] } } },
       /with the certificate that you issued/,
+    ],
+    [
+      'one that is to ask for its certificate',
+      {
+        record: { ...asking, enrolment: { tokenSha256: 'aa', until: '2030-01-01T00:00:00Z' } },
+        enrolmentTokenFile,
+      },
+      /over EST \(https\), by the token in gate\/token/,
+    ],
+    [
+      'one that has not asked for its certificate in time',
+      { record: asking, enrolmentTokenFile },
+      /expired: hublet rotate thermometer/,
+    ],
+    [
+      'one that has its certificate by asking',
+      { record: { ...asking, certificate: { source: 'Managed', fingerprints: ['aa'] } }, enrolmentTokenFile },
+      /with the certificate that it asked for/,
     ],
     [
       'one without any way in',

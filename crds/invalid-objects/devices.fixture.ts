@@ -164,7 +164,7 @@ export const INVALID_DEVICES: readonly InvalidObject[] = [
     title: 'two kinds of certificate at once',
     manifest: device({ certificate: { managed: {}, hubCA: {} } }),
     field: 'spec.certificate',
-    message: 'exactly one of managed, provided, hubCA must be set',
+    message: 'exactly one of managed, provided, hubCA, enrolled must be set',
   },
   {
     title: 'a provided certificate from two places',
@@ -177,6 +177,12 @@ export const INVALID_DEVICES: readonly InvalidObject[] = [
     manifest: device({ certificate: { managed: { duration: '24h', renewBefore: '24h' } } }),
     field: 'spec.certificate.managed.renewBefore',
     message: 'renewBefore must be shorter than duration',
+  },
+  {
+    title: 'an overlap in days',
+    manifest: device({ certificate: { managed: { overlap: '7d' } } }),
+    field: 'spec.certificate.managed.overlap',
+    message: 'should match',
   },
   {
     title: 'a certificate for a minute',

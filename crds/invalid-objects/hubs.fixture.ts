@@ -74,6 +74,24 @@ export const INVALID_HUBS: readonly InvalidObject[] = [
     message: 'exactly one of managed, secretRef, provided must be set',
   },
   {
+    title: 'a CA that comes after a managed one',
+    manifest: hub({ deviceCA: { managed: {}, next: { secretRef: { name: 'ca' } } } }),
+    field: 'spec.deviceCA.next',
+    message: 'next is for a CA of your own: a managed one is followed by the next one by itself',
+  },
+  {
+    title: 'a revocation list of a managed CA',
+    manifest: hub({ deviceCA: { managed: {}, crl: { secretRef: { name: 'crl' } } } }),
+    field: 'spec.deviceCA.crl',
+    message: 'crl is for a CA of your own: what a managed one has issued is revoked without a list',
+  },
+  {
+    title: 'a next CA from nowhere',
+    manifest: hub({ deviceCA: { secretRef: { name: 'ca' }, next: {} } }),
+    field: 'spec.deviceCA.next',
+    message: 'exactly one of secretRef, certificate must be set',
+  },
+  {
     title: 'no device CA at all',
     manifest: hub({ deviceCA: {} }),
     field: 'spec.deviceCA',
@@ -140,6 +158,12 @@ export const INVALID_HUBS: readonly InvalidObject[] = [
     manifest: hub({ autoProvisioning: { enabled: true } }),
     field: 'spec.autoProvisioning.enabled',
     message: 'autoProvisioning needs a device CA of your own',
+  },
+  {
+    title: 'a quarantine where every new device is let in at once',
+    manifest: hub({ autoProvisioning: { quarantine: { publish: ['quarantine/#'] } } }),
+    field: 'spec.autoProvisioning.quarantine',
+    message: 'quarantine is for devices that wait for approval',
   },
   {
     title: 'a wildcard in the prefix of events',
@@ -236,5 +260,53 @@ export const INVALID_HUBS: readonly InvalidObject[] = [
     manifest: hub({ pod: { imagePullSecrets: [{ name: 'a' }, { name: 'a' }] } }),
     field: 'spec.pod.imagePullSecrets[1]',
     message: 'Duplicate value',
+  },
+  {
+    title: 'a range of load balancers that is everybody',
+    manifest: hub({ proxyProtocol: { trustedRanges: ['0.0.0.0/0'] } }),
+    field: 'spec.proxyProtocol.trustedRanges[0]',
+    message: 'should match',
+  },
+  {
+    title: 'a range of load balancers without a length',
+    manifest: hub({ proxyProtocol: { trustedRanges: ['203.0.113.7'] } }),
+    field: 'spec.proxyProtocol.trustedRanges[0]',
+    message: 'should match',
+  },
+  {
+    title: 'a range of IPv6 addresses with nine groups',
+    manifest: hub({ proxyProtocol: { trustedRanges: ['2001:db8:1:2:3:4:5:6:7/64'] } }),
+    field: 'spec.proxyProtocol.trustedRanges[0]',
+    message: 'should match',
+  },
+  {
+    title: 'PROXY protocol from nobody',
+    manifest: hub({ proxyProtocol: { trustedRanges: [] } }),
+    field: 'spec.proxyProtocol.trustedRanges',
+    message: 'should have at least 1 items',
+  },
+  {
+    title: 'a source range of a load balancer that is no range',
+    manifest: hub({ service: { loadBalancerSourceRanges: ['office'] } }),
+    field: 'spec.service.loadBalancerSourceRanges[0]',
+    message: 'should match',
+  },
+  {
+    title: 'a node port that is none',
+    manifest: hub({ service: { type: 'NodePort', nodePorts: { mqtts: 0 } } }),
+    field: 'spec.service.nodePorts.mqtts',
+    message: 'should be greater than or equal to 1',
+  },
+  {
+    title: 'node ports of a Service that has none',
+    manifest: hub({ service: { nodePorts: { mqtts: 30883 } } }),
+    field: 'spec.service.nodePorts',
+    message: 'nodePorts can only be set with type NodePort or LoadBalancer',
+  },
+  {
+    title: 'one node port for two listeners',
+    manifest: hub({ service: { type: 'NodePort', nodePorts: { mqtts: 30883, wss: 30883 } } }),
+    field: 'spec.service.nodePorts',
+    message: 'two listeners cannot share a node port',
   },
 ]

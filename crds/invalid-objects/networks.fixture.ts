@@ -68,4 +68,13 @@ export const INVALID_NETWORKS: readonly InvalidObject[] = [
     field: 'spec.exposure.hostnames',
     message: 'hostnames can only be set with type Gateway',
   },
+  {
+    title: 'MQTT by an HTTPRoute',
+    manifest: network({
+      type: 'MQTT',
+      exposure: { type: 'Gateway', gatewayRef: { name: 'edge', route: 'HTTPRoute' } },
+    }),
+    field: 'spec.exposure.gatewayRef.route',
+    message: 'MQTT is no HTTP: route must be TLSRoute',
+  },
 ]

@@ -1,5 +1,7 @@
+import { ROUTE_SINKS } from '../route.ts'
 import { type InvalidObject, object, route } from './object.fixture.ts'
 
+const ONE_DESTINATION = `exactly one of ${ROUTE_SINKS.join(', ')} must be set`
 const rest = { url: 'https://sink.example.com' }
 
 export const INVALID_ROUTES: readonly InvalidObject[] = [
@@ -7,13 +9,13 @@ export const INVALID_ROUTES: readonly InvalidObject[] = [
     title: 'a route to nowhere',
     manifest: route(),
     field: 'spec',
-    message: 'exactly one of s3, database, rest, ifttt must be set',
+    message: ONE_DESTINATION,
   },
   {
     title: 'a route to two places',
     manifest: route({ rest, ifttt: { event: 'e', keySecretRef: { name: 'k' } } }),
     field: 'spec',
-    message: 'exactly one of s3, database, rest, ifttt must be set',
+    message: ONE_DESTINATION,
   },
   {
     title: 'a route that takes nothing',
@@ -132,5 +134,83 @@ export const INVALID_ROUTES: readonly InvalidObject[] = [
     manifest: route({ rest, filter: { expression: '' } }),
     field: 'spec.filter.expression',
     message: 'should be at least 1 chars long',
+  },
+  {
+    title: 'a NATS server as a URL',
+    manifest: route({ nats: { servers: ['nats://nats.example.com'] } }),
+    field: 'spec.nats.servers[0]',
+    message: 'should match',
+  },
+  {
+    title: 'a subject with a wildcard',
+    manifest: route({ nats: { servers: ['nats'], subject: 'iot.*' } }),
+    field: 'spec.nats.subject',
+    message: 'must be tokens with dots between them',
+  },
+  {
+    title: 'a subject with the topic in its middle',
+    manifest: route({ nats: { servers: ['nats'], subject: '{{ topic }}.iot' } }),
+    field: 'spec.nats.subject',
+    message: 'must be tokens with dots between them',
+  },
+  {
+    title: 'a Kafka topic with a slash',
+    manifest: route({ kafka: { brokers: ['kafka'], topic: 'iot/{{ topic }}' } }),
+    field: 'spec.kafka.topic',
+    message: 'must be letters, digits, dots, _ and -, beside {{ topic }}',
+  },
+  {
+    title: 'a Kafka mechanism without credentials',
+    manifest: route({ kafka: { brokers: ['kafka'], topic: 'iot', sasl: { mechanism: 'PLAIN' } } }),
+    field: 'spec.kafka.sasl.credentialsSecretRef',
+    message: 'Required value',
+  },
+  {
+    title: 'a Kafka delivery that nobody acknowledges',
+    manifest: route({ kafka: { brokers: ['kafka'], topic: 'iot', acks: 'None' } }),
+    field: 'spec.kafka.acks',
+    message: 'supported values: "All", "Leader"',
+  },
+  {
+    title: 'a bridge to a URL',
+    manifest: route({ mqtt: { server: 'mqtts://broker.example.com' } }),
+    field: 'spec.mqtt.server',
+    message: 'should match',
+  },
+  {
+    title: 'a bridge to a topic with a wildcard',
+    manifest: route({ mqtt: { server: 'broker', topic: 'site/#' } }),
+    field: 'spec.mqtt.topic',
+    message: 'must hold no wildcard (+ or #) and no control character',
+  },
+  {
+    title: 'a bridge that subscribes to a malformed filter',
+    manifest: route({ mqtt: { server: 'broker', subscribe: [{ topic: 'a#' }] } }),
+    field: 'spec.mqtt.subscribe[0].topic',
+    message: 'must be an MQTT topic filter',
+  },
+  {
+    title: 'a bridge into the topics of the hub',
+    manifest: route({ mqtt: { server: 'broker', subscribe: [{ topic: 'a', prefix: '$hub' }] } }),
+    field: 'spec.mqtt.subscribe[0].prefix',
+    message: 'must not begin with $: those topics belong to the hub',
+  },
+  {
+    title: 'a bridge that promises QoS 2',
+    manifest: route({ mqtt: { server: 'broker', qos: 2 } }),
+    field: 'spec.mqtt.qos',
+    message: 'should be less than or equal to 1',
+  },
+  {
+    title: 'a CloudEvent by GET',
+    manifest: route({ rest: { ...rest, method: 'GET', cloudEvents: {} } }),
+    field: 'spec.rest.method',
+    message: 'method must be POST, PUT or PATCH: a CloudEvent has a body',
+  },
+  {
+    title: 'a type of CloudEvents with a space',
+    manifest: route({ rest: { ...rest, cloudEvents: { type: 'a b' } } }),
+    field: 'spec.rest.cloudEvents.type',
+    message: 'should match',
   },
 ]

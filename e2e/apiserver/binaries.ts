@@ -3,12 +3,15 @@
  * envtest binaries already on the machine, else built from the pinned Go module beside this file.
  */
 import { execFile, spawn } from 'node:child_process'
-import { mkdir, readdir, readFile, rename, stat } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import path from 'node:path'
 import { promisify } from 'node:util'
+import { buildOnce, isFile } from '../build-lock.ts'
 
 const run = promisify(execFile)
+/** A kube-apiserver takes ten minutes on two cores. */
+const BUILD_LIMIT_MS = 40 * 60_000
 
 /** Oldest Kubernetes the product supports: CEL and server-side apply rules it relies on. */
 export const MINIMUM_MINOR = 33
@@ -27,14 +30,6 @@ export interface FindOptions {
   cacheFolder: string
   environment: Readonly<Record<string, string | undefined>>
   say: (line: string) => void
-}
-
-const isFile = async (file: string): Promise<boolean> => {
-  try {
-    return (await stat(file)).isFile()
-  } catch {
-    return false
-  }
 }
 
 async function inFolder(folder: string, source: string): Promise<ControlPlaneBinaries | undefined> {
@@ -93,6 +88,10 @@ export async function findKubectl(options: FindOptions): Promise<string> {
   return build(options, KUBECTL, `no kubectl found: ${hint}`)
 }
 
+/** A program of the pinned release and no other, built when it is not there. */
+export const findPinned = (options: FindOptions, name: keyof typeof PINNED): Promise<string> =>
+  build(options, PINNED[name], `no ${name} found: install Go 1.24 or newer to build it`)
+
 async function isNewKubectl(file: string): Promise<boolean> {
   try {
     const { stdout } = await run(file, ['version', '--client', '--output=json'], { timeout: 30_000 })
@@ -112,6 +111,17 @@ interface Target {
 const ETCD: Target = { program: 'go.etcd.io/etcd/server/v3', output: 'etcd' }
 const API_SERVER: Target = { program: 'k8s.io/kubernetes/cmd/kube-apiserver', output: 'kube-apiserver' }
 const KUBECTL: Target = { program: 'k8s.io/kubernetes/cmd/kubectl', output: 'kubectl' }
+const kubernetes = (output: string): Target => ({ program: `k8s.io/kubernetes/cmd/${output}`, output })
+/** All that a node needs, of one release. */
+const PINNED = {
+  etcd: ETCD,
+  'kube-apiserver': API_SERVER,
+  kubectl: KUBECTL,
+  'kube-controller-manager': kubernetes('kube-controller-manager'),
+  'kube-scheduler': kubernetes('kube-scheduler'),
+  'kube-proxy': kubernetes('kube-proxy'),
+  kubelet: kubernetes('kubelet'),
+} as const
 
 /** Versions of the two programs, read from go.mod, which is the only place that pins them. */
 export function pinnedVersions(goMod: string): { kubernetes: string; etcd: string } {
@@ -150,20 +160,17 @@ async function buildBinaries(options: FindOptions): Promise<ControlPlaneBinaries
 async function build(options: FindOptions, target: Target, withoutGo: string): Promise<string> {
   const folder = await cachedFolder(options)
   const file = path.join(folder, target.output)
-  if (await isFile(file)) return file
-  await run('go', ['version']).catch(() => {
-    throw new Error(withoutGo)
+  const onWait = () => options.say(`another process is building ${target.output}: waiting for it`)
+  return await buildOnce(file, { limitMs: BUILD_LIMIT_MS, onWait }, async (unfinished) => {
+    await run('go', ['version']).catch(() => {
+      throw new Error(withoutGo)
+    })
+    options.say(`building ${target.output} into ${folder}: minutes the first time`)
+    const { kubernetes } = pinnedVersions(await readFile(path.join(options.moduleFolder, 'go.mod'), 'utf8'))
+    const started = performance.now()
+    await goBuild({ ...options, target: target.program, version: kubernetes, output: unfinished })
+    options.say(`built ${target.output} in ${Math.round((performance.now() - started) / 1000)} s`)
   })
-  options.say(`building ${target.output} into ${folder}: all three take about ten minutes the first time`)
-  await mkdir(folder, { recursive: true })
-  const { kubernetes } = pinnedVersions(await readFile(path.join(options.moduleFolder, 'go.mod'), 'utf8'))
-  const started = performance.now()
-  const unfinished = `${file}.${process.pid}.tmp`
-  await goBuild({ ...options, target: target.program, version: kubernetes, output: unfinished })
-  // Renamed when complete: an interrupted build never leaves a binary that looks ready.
-  await rename(unfinished, file)
-  options.say(`built ${target.output} in ${Math.round((performance.now() - started) / 1000)} s`)
-  return file
 }
 
 interface GoBuild {

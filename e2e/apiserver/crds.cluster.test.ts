@@ -49,7 +49,7 @@ beforeAll(async () => {
         await space.client.request({ method: 'GET', path: resourcePath(resourceOf(kind.kind)) })
       }
     },
-    { timeout: 30_000, interval: 100 },
+    { timeout: 60_000, interval: 100 },
   )
 })
 
@@ -144,12 +144,16 @@ describe('the CRDs', () => {
     }
     // Published some moments after the kinds are served.
     const { body } = await vi.waitFor(
-      () =>
-        space.client.request<{ components: { schemas: Record<string, Schema> } }>({
+      async () => {
+        const found = await space.client.request<{ components: { schemas: Record<string, Schema> } }>({
           method: 'GET',
           path: `/openapi/v3/apis/${API_VERSION}`,
-        }),
-      { timeout: 30_000, interval: 200 },
+        })
+        const names = Object.keys(found.body.components.schemas)
+        for (const { kind } of KINDS) expect(names).toContainEqual(expect.stringMatching(`\\.${kind}$`))
+        return found
+      },
+      { timeout: 60_000, interval: 200 },
     )
     const bare: string[] = []
     let fields = 0

@@ -6,11 +6,11 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises'
 import { type RequestOptions, request } from 'node:https'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { KubeConfig } from '@kubernetes/client-node'
+import { freePort } from '../../test-support/free-port.ts'
 import { type ControlPlaneBinaries, findBinaries } from './binaries.ts'
 
 export interface ApiServer {
@@ -70,18 +70,6 @@ function useGivenCluster(environment: Readonly<Record<string, string | undefined
     )
   }
   return { kubeConfig, source: `KUBECONFIG (context ${context})`, stop: async () => {} }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', resolve)
-  })
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  if (address === null || typeof address === 'string') throw new Error('no port was bound')
-  return address.port
 }
 
 interface Running {

@@ -22,15 +22,19 @@ const PLURALS: Record<string, string> = {
 const CLUSTER_KINDS = /^(Namespace|ClusterRole|ClusterRoleBinding|CustomResourceDefinition)$/
 const CRDS = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions'
 
-/** Stands in for the kind of the Prometheus operator, to be served; what is in it is looked at here. */
-const POD_MONITOR_CRD = {
+/** Stand in for kinds of the Prometheus operator, to be served; what is in them is looked at here. */
+const MONITORING_CRDS = [
+  ['PodMonitor', 'podmonitors'],
+  ['ServiceMonitor', 'servicemonitors'],
+  ['PrometheusRule', 'prometheusrules'],
+].map(([kind, plural]) => ({
   apiVersion: 'apiextensions.k8s.io/v1',
   kind: 'CustomResourceDefinition',
-  metadata: { name: 'podmonitors.monitoring.coreos.com' },
+  metadata: { name: `${plural}.monitoring.coreos.com` },
   spec: {
     group: 'monitoring.coreos.com',
     scope: 'Namespaced',
-    names: { kind: 'PodMonitor', plural: 'podmonitors', singular: 'podmonitor' },
+    names: { kind, plural, singular: kind?.toLowerCase() },
     versions: [
       {
         name: 'v1',
@@ -40,7 +44,7 @@ const POD_MONITOR_CRD = {
       },
     ],
   },
-}
+}))
 
 interface PodTemplate {
   metadata: { labels: Record<string, string> }
@@ -66,18 +70,22 @@ beforeAll(async () => {
     contentType: 'application/merge-patch+json',
     body: { metadata: { labels: { 'pod-security.kubernetes.io/enforce': 'restricted' } } },
   })
-  await own.client.request({ method: 'POST', path: CRDS, body: POD_MONITOR_CRD }).catch((error) => {
-    if (!isConflict(error)) throw error
-  })
-  await vi.waitFor(
-    () => own.client.request({ method: 'GET', path: '/apis/monitoring.coreos.com/v1/podmonitors' }),
-    { timeout: 30_000, interval: 100 },
-  )
+  for (const body of MONITORING_CRDS) {
+    await own.client.request({ method: 'POST', path: CRDS, body }).catch((error) => {
+      if (!isConflict(error)) throw error
+    })
+    const served = `/apis/monitoring.coreos.com/v1/${body.spec.names.plural}`
+    await vi.waitFor(() => own.client.request({ method: 'GET', path: served }), {
+      timeout: 60_000,
+      interval: 100,
+    })
+  }
   // A finder that has to build takes a few minutes.
 }, 20 * 60_000)
 
 afterAll(async () => {
-  await own.client.request({ method: 'DELETE', path: `${CRDS}/${POD_MONITOR_CRD.metadata.name}` })
+  for (const { metadata } of MONITORING_CRDS)
+    await own.client.request({ method: 'DELETE', path: `${CRDS}/${metadata.name}` })
   await own.remove()
   await other.remove()
   removeTempDir(folder)
@@ -175,6 +183,7 @@ describe('the chart hublet', () => {
       clusterDomain: 'cluster.example',
       logLevel: 'debug',
       brokerLogLevel: 'warn',
+      routesAllowPrivate: true,
     }
     const { args } = deploymentOf(await render(values)).spec.template.spec.containers[0]!
     expect(readOperatorConfig(args, {}, own.name)).toMatchObject({
@@ -186,6 +195,7 @@ describe('the chart hublet', () => {
         redisImage: 'cr.example/valkey',
         clusterDomain: 'cluster.example',
         logLevel: 'warn',
+        routesAllowPrivate: true,
       },
       concurrency: { hub: 7, device: 8, member: 9 },
       logLevel: 'debug',
@@ -220,6 +230,60 @@ describe('the chart hublet', () => {
         },
       },
     ])
+  })
+
+  it('asks for ServiceMonitors that select the Services of operator and brokers, each its own', async () => {
+    const objects = await render({
+      watch: { namespaces: [own.name, other.name] },
+      metrics: { serviceMonitor: { enabled: true, labels: { release: 'p' } } },
+    })
+    type Selecting = KubeObject & { spec: { selector: { matchLabels: Record<string, string> } } }
+    const monitors = objects.filter(({ kind }) => kind === 'ServiceMonitor') as Selecting[]
+    const services = objects.filter(({ kind }) => kind === 'Service')
+    const selected = monitors.map(({ spec }) =>
+      services
+        .filter(({ metadata: { labels = {} } }) =>
+          Object.entries(spec.selector.matchLabels).every(([key, value]) => labels[key] === value),
+        )
+        .map(({ metadata: { namespace, name } }) => `${namespace}/${name}`),
+    )
+    expect(selected).toEqual([
+      [`${own.name}/hublet-metrics`],
+      [`${own.name}/hublet-brokers-metrics`, `${other.name}/hublet-brokers-metrics`],
+    ])
+    expect(monitors).toMatchObject([
+      { metadata: { labels: { release: 'p' } }, spec: { endpoints: [{ port: 'metrics', interval: '30s' }] } },
+      {
+        spec: {
+          namespaceSelector: { matchNames: [own.name, other.name] },
+          endpoints: [{ port: 'metrics' }, { port: 'routes-metrics' }],
+        },
+      },
+    ])
+    expect(services.at(-1)).toMatchObject({
+      spec: {
+        selector: { 'app.kubernetes.io/component': 'broker' },
+        ports: [{ targetPort: 'metrics' }, { targetPort: 'routes-metrics' }],
+      },
+    })
+  })
+
+  it('has alerts of its own lease, and a dashboard that can be read', async () => {
+    const objects = await render({
+      fullnameOverride: 'iot-operator',
+      metrics: { rules: { enabled: true, labels: { release: 'p' } }, dashboard: { enabled: true } },
+    })
+    const [rule] = objects.filter(({ kind }) => kind === 'PrometheusRule')
+    expect(rule?.metadata).toMatchObject({ name: 'iot-operator', labels: { release: 'p' } })
+    expect(JSON.stringify(rule)).toContain('leader_election_master_status{name=~\\"iot-operator\\"}')
+    const [config] = objects.filter(({ kind }) => kind === 'ConfigMap') as Array<{
+      data: object
+      metadata: object
+    }>
+    expect(config?.metadata).toMatchObject({ labels: { grafana_dashboard: '1' } })
+    const [[name, text]] = Object.entries(config?.data ?? {}) as [[string, string]]
+    expect(name).toBe('hublet.json')
+    expect(JSON.parse(text)).toMatchObject({ title: 'Hublet', panels: expect.any(Array) })
   })
 })
 

@@ -1,53 +1,75 @@
-import { describe, expect, it, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { KINDS } from '../../crds/kinds.ts'
-import { API_VERSION } from '../../crds/meta.ts'
 import { installKinds } from '../../operator/operator.fixture.ts'
 import { TestNamespace } from '../../test-support/cluster.ts'
+import { Kubectl } from '../../test-support/kubectl.ts'
 
-interface Schema {
-  description?: string
-  properties?: Record<string, Schema>
-  items?: Schema
-  additionalProperties?: Schema
-  allOf?: Schema[]
-  $ref?: string
-}
+/** kubectl processes at a time. */
+const WORKERS = 4
 
-interface Document {
-  components: { schemas: Record<string, Schema> }
-}
+let space: TestNamespace
+let kubectl: Kubectl
 
-/** `kubectl explain` prints these texts; it reads them from this document and nowhere else. */
-const OPENAPI = `/openapi/v3/apis/${API_VERSION}`
-
-describe('kubectl explain', () => {
-  it.each(KINDS.map(({ kind }) => kind))('has a text for every field of a %s', async (kind) => {
-    const space = await TestNamespace.create('explain')
-    await installKinds(space.client)
-    const [group = '', version] = API_VERSION.split('/')
-    const name = `${group.split('.').reverse().join('.')}.${version}.${kind}`
-    // The document follows the kinds a moment later.
-    const schema = await vi.waitFor(
-      async () => {
-        const { body } = await space.client.request<Document>({ method: 'GET', path: OPENAPI })
-        expect(body.components.schemas).toHaveProperty([name])
-        return body.components.schemas[name]
-      },
-      { timeout: 30_000, interval: 200 },
-    )
-    const { spec, status } = schema?.properties ?? {}
-    const found = [...fields(spec, 'spec'), ...fields(status, 'status')]
-    expect(found.length).toBeGreaterThan(10)
-    expect(found.filter(({ text }) => text === '').map(({ path }) => path)).toEqual([])
-    await space.remove()
+beforeAll(async () => {
+  space = await TestNamespace.create('explain')
+  await installKinds(space.client)
+  kubectl = await Kubectl.create(space.name)
+  // The document that kubectl reads follows the kinds a moment later.
+  await vi.waitFor(() => Promise.all(KINDS.map(({ plural }) => kubectl.run('explain', plural))), {
+    timeout: 60_000,
+    interval: 200,
   })
 })
+afterAll(async () => {
+  kubectl?.close()
+  await space?.remove()
+})
 
-function fields(schema: Schema | undefined, path: string): Array<{ path: string; text: string }> {
-  if (schema === undefined) return []
-  const inner = schema.items ?? schema.additionalProperties ?? schema
-  return [
-    { path, text: schema.description ?? '' },
-    ...Object.entries(inner.properties ?? {}).flatMap(([name, child]) => fields(child, `${path}.${name}`)),
-  ]
+/** Every field that has fields of its own, by the indentation of `--recursive`. */
+async function branches(root: string): Promise<string[]> {
+  const text = await kubectl.run('explain', root, '--recursive')
+  const found = new Set([root])
+  const above = [root]
+  for (const [, indentation = '', name = ''] of text.matchAll(/^((?: {2})+)(\S+)\t<.*>.*$/gm)) {
+    const depth = indentation.length / 2
+    above.splice(depth)
+    found.add(above.join('.'))
+    above[depth] = name
+  }
+  return [...found]
 }
+
+/** The fields that `kubectl explain` lists under one, each with the text that stands below it. */
+async function fieldsOf(branch: string): Promise<Array<{ path: string; text: string }>> {
+  const [, list = ''] = (await kubectl.run('explain', branch)).split('\nFIELDS:\n')
+  return list
+    .split(/^ {2}(?=\S+\t<)/m)
+    .slice(1)
+    .map((block) => {
+      const [head = '', ...lines] = block.split('\n')
+      const text = lines.filter((line) => line.startsWith('    ')).join(' ')
+      return { path: `${branch}.${head.split('\t')[0]}`, text: text.trim() }
+    })
+}
+
+describe('kubectl explain', () => {
+  it.each(KINDS)('has a text for every field of $plural', async ({ plural }) => {
+    const queue = [...(await branches(`${plural}.spec`)), ...(await branches(`${plural}.status`))]
+    const found: Array<{ path: string; text: string }> = []
+    const work = async () => {
+      for (let next = queue.pop(); next !== undefined; next = queue.pop())
+        found.push(...(await fieldsOf(next)))
+    }
+    await Promise.all(Array.from({ length: WORKERS }, work))
+    expect(found.length).toBeGreaterThan(20)
+    const bare = found.filter(({ text }) => text.length < 10 || text.includes('<no description>'))
+    expect(bare).toEqual([])
+  })
+
+  it('has a text for each kind', async () => {
+    for (const { plural } of KINDS) {
+      const text = await kubectl.run('explain', plural)
+      expect(/DESCRIPTION:\n {4}(.*)\n/.exec(text)?.[1]?.length, plural).toBeGreaterThan(20)
+    }
+  })
+})

@@ -21,7 +21,8 @@ import { makeTempDir } from '../../test-support/temp-dir.ts'
 
 const SEED = 20_261_123
 const FULL = process.env['HUBLET_TEST_SCALE'] === 'full'
-const [KILLS, OBJECTS] = FULL ? [200, 300] : [12, 60]
+const [KILLS, OBJECTS] = FULL ? [200, 300] : [8, 40]
+const LIFE_MS = FULL ? 3_600_000 : 300_000
 /** About three changes an object while the kills go on. */
 const BETWEEN_CHANGES_MS = (KILLS * 600) / OBJECTS
 const LEASES: Resource = {
@@ -55,22 +56,23 @@ class OperatorProcess {
       namespace: stage.space.name,
       image: 'localhost/hublet:test',
       'default-redis-secret': REDIS_SECRET,
-      'lease-duration': '4',
-      'renew-deadline': '3',
+      // Taken away from who is killed, and not to be lost by anybody else.
+      'lease-duration': '60',
+      'renew-deadline': '45',
       'retry-period': '1',
       'metrics-address': '127.0.0.1:0',
       'health-address': '127.0.0.1:0',
     }
     const args = Object.entries(flags).map(([name, value]) => `--${name}=${value}`)
     this.program = new RunningProgram(process.execPath, [MAIN, ...args], {
-      timeoutMs: 100_000,
+      timeoutMs: LIFE_MS,
       env: { KUBECONFIG: config },
     })
   }
 
   async leads(): Promise<void> {
     const running = (line: string) => line.includes('controllers are running')
-    await this.program.waitForLine(running, 'the operator is at work', 30_000)
+    await this.program.waitForLine(running, 'the operator is at work', 60_000)
   }
 
   /** The lease of a dead process is taken away: waiting for its end would only make the test long. */
@@ -212,7 +214,7 @@ describe('an operator that is killed', () => {
       await secretsHoldWhatBrokersKnow()
       expect((await last.program.stop('SIGTERM')).code).toBe(0)
     },
-    FULL ? 3_600_000 : 180_000,
+    LIFE_MS,
   )
 })
 

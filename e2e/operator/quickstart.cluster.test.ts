@@ -126,13 +126,9 @@ describe('the quickstart, unchanged, with the broker that its Deployment describ
     expect(refused.returnCode).not.toBe(0)
 
     await space.delete(DEVICES, 'thermometer')
-    await waitUntil(
-      'its Secret goes with it',
-      async () => {
-        const names = (await space.list(SECRETS)).map(({ metadata }) => metadata.name)
-        return !names.includes('device-thermometer-tls')
-      },
-      { timeoutMs: 10_000 },
-    )
+    await waitUntil('its Secret goes with it', async () => {
+      const names = (await space.list(SECRETS)).map(({ metadata }) => metadata.name)
+      return !names.includes('device-thermometer-tls')
+    })
   })
 })

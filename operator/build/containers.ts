@@ -1,5 +1,5 @@
 /** The two containers of a broker pod. */
-import { POD_CONTAINERS, POD_ENV, POD_FOLDERS, POD_PORTS } from '../../contract/broker-pod.ts'
+import { POD_CONTAINERS, POD_ENV, POD_FOLDERS, POD_PORTS, POD_TMP } from '../../contract/broker-pod.ts'
 import type { Hub } from '../../crds/hub.ts'
 import { LISTENER_PORTS } from '../../crds/hub-listeners.ts'
 import { parseDuration } from '../compile/duration.ts'
@@ -11,7 +11,6 @@ export type ListenerName = keyof typeof LISTENER_PORTS
 /** What the redis block of a hub that has none stands for. */
 const DEFAULT_DURABILITY = 'Fsync'
 const DEFAULT_GRACE = '60s'
-const TMP = '/tmp'
 
 /** PSA `restricted`, and nothing to write to but `/tmp`. */
 export const RESTRICTED = {
@@ -50,13 +49,14 @@ export function brokerContainer(hub: Hub, settings: BuildSettings): object {
     // A hub with many retained messages reads for a while before it is alive.
     startupProbe: probe('/livez', { periodSeconds: 2, failureThreshold: 150 }),
     livenessProbe: probe('/livez', { periodSeconds: 10, failureThreshold: 3 }),
-    readinessProbe: probe('/readyz', { periodSeconds: 5, failureThreshold: 2 }),
+    // Often: for as long as a pod that has opened is not known to be ready, clients of the only one wait.
+    readinessProbe: probe('/readyz', { periodSeconds: 2, failureThreshold: 5 }),
     resources: resources(hub, 'broker'),
     securityContext: RESTRICTED,
     volumeMounts: [
       { name: 'server-tls', mountPath: POD_FOLDERS.serverTls, readOnly: true },
       { name: 'redis', mountPath: POD_FOLDERS.redis, readOnly: true },
-      { name: 'tmp', mountPath: TMP },
+      { name: 'tmp', mountPath: POD_TMP },
     ],
   }
 }
@@ -67,9 +67,12 @@ export function routesContainer(hub: Hub, settings: BuildSettings): object {
     name: POD_CONTAINERS.routes,
     image: settings.image,
     ...pullPolicy(settings),
-    command: ['node', 'routes/main.ts'],
+    command: ['node', 'sidecar/main.ts'],
     restartPolicy: 'Always',
-    env: commonEnvironment(hub, settings),
+    env: [
+      ...commonEnvironment(hub, settings),
+      { name: POD_ENV.routesAllowPrivate, value: String(settings.routesAllowPrivate) },
+    ],
     ports: [
       { name: 'routes-metrics', containerPort: POD_PORTS.routesMetrics, protocol: 'TCP' },
       { name: 'routes-health', containerPort: POD_PORTS.routesHealth, protocol: 'TCP' },
@@ -85,7 +88,7 @@ export function routesContainer(hub: Hub, settings: BuildSettings): object {
     volumeMounts: [
       { name: 'redis', mountPath: POD_FOLDERS.redis, readOnly: true },
       { name: 'routes', mountPath: POD_FOLDERS.routes, readOnly: true },
-      { name: 'tmp', mountPath: TMP },
+      { name: 'tmp', mountPath: POD_TMP },
     ],
   }
 }

@@ -46,7 +46,7 @@ const cases: Array<[string, Desired, string, string, object]> = [
   ],
   [
     'the device CA in force',
-    deviceTrustSecret(hub, { managed: {} }, 'CA'),
+    deviceTrustSecret(hub, { deviceCA: { managed: {} }, caPem: 'CA' }),
     'hub-home-device-trust',
     'certificate',
     opaque({ 'device-ca.json': '{"managed":{}}', 'ca.crt': 'CA' }),

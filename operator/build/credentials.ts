@@ -5,8 +5,10 @@ import type { Network } from '../../crds/network.ts'
 import { CONFIG_MAPS, SECRETS } from '../api/resources.ts'
 import { DEFAULT_NAMESPACE } from '../compile/hub-record.ts'
 import {
+  deviceEnrolmentSecret,
   deviceTlsSecret,
   deviceVerifierSecret,
+  hubCrlConfigMap,
   hubDeviceCaSecret,
   hubDeviceTrustSecret,
   hubRedisSecret,
@@ -39,9 +41,19 @@ const tls = (pair: CertificateWithKey, caPem: string) => ({
 export const deviceCaSecret = (hub: Hub, ca: CertificateWithKey, bundlePem: string): Desired =>
   desired(SECRETS, hubMeta(hub, hubDeviceCaSecret(hub.metadata.name), 'certificate'), tls(ca, bundlePem))
 
-/** The same for the CA of the server certificate. */
-export const serverCaSecret = (hub: Hub, ca: CertificateWithKey, bundlePem: string): Desired =>
-  desired(SECRETS, hubMeta(hub, hubServerCaSecret(hub.metadata.name), 'certificate'), tls(ca, bundlePem))
+/** The same for the CA of the server certificate; `next` is published already and signs nothing yet. */
+export function serverCaSecret(
+  hub: Hub,
+  ca: CertificateWithKey,
+  bundlePem: string,
+  next?: CertificateWithKey,
+): Desired {
+  const { type, data } = tls(ca, bundlePem)
+  const coming =
+    next === undefined ? {} : secretData({ 'next.crt': next.certificatePem, 'next.key': next.privateKeyPem })
+  const meta = hubMeta(hub, hubServerCaSecret(hub.metadata.name), 'certificate')
+  return desired(SECRETS, meta, { type, data: { ...data, ...coming } })
+}
 
 /** What the listeners present, whoever issued it; the pods mount certificate and key. */
 export const serverTlsSecret = (hub: Hub, pair: CertificateWithKey, caPem: string): Desired =>
@@ -53,11 +65,26 @@ export const serverCaConfigMap = (hub: Hub, caPem: string): Desired =>
     data: { 'ca.crt': caPem },
   })
 
+/** What the managed device CA has revoked, signed by it: public. */
+export const crlConfigMap = (hub: Hub, crlPem: string): Desired =>
+  desired(CONFIG_MAPS, hubMeta(hub, hubCrlConfigMap(hub.metadata.name), 'certificate'), {
+    data: { 'ca.crl': crlPem },
+  })
+
 /** The device CA in force, kept so that a CA that turns out bad does not take the place of a good one. */
-export const deviceTrustSecret = (hub: Hub, deviceCA: object, bundlePem: string): Desired =>
+export const deviceTrustSecret = (
+  hub: Hub,
+  { deviceCA, caPem, beside }: { deviceCA: object; caPem: string; beside?: Readonly<Record<string, object>> },
+): Desired =>
   desired(SECRETS, hubMeta(hub, hubDeviceTrustSecret(hub.metadata.name), 'certificate'), {
     type: 'Opaque',
-    data: secretData({ 'device-ca.json': JSON.stringify(deviceCA), 'ca.crt': bundlePem }),
+    data: secretData({
+      'device-ca.json': JSON.stringify(deviceCA),
+      'ca.crt': caPem,
+      ...Object.fromEntries(
+        Object.entries(beside ?? {}).map(([name, value]) => [`${name}.json`, JSON.stringify(value)]),
+      ),
+    }),
   })
 
 /** How the pods reach Redis: files named after the fields of `RedisAccess`. */
@@ -90,6 +117,35 @@ export const verifierSecret = (device: Device, verifier: string, source: string)
       annotations: { [VERIFIER_SOURCE_ANNOTATION]: source },
     },
     { type: 'Opaque', data: secretData({ verifier }) },
+  )
+
+/** The annotation of an enrolment Secret: when its token ends, RFC 3339. */
+export const ENROLMENT_EXPIRES_ANNOTATION = 'iot.hublet.dev/expires'
+
+export interface EnrolmentToken {
+  token: string
+  serverCaPem: string
+  /** ms since the epoch. */
+  ends: number
+  /** The rotation that it was made for; empty: the first certificate. */
+  rotation: string
+}
+
+/** What a device needs to ask for its first certificate. */
+export const enrolmentSecret = (
+  device: Device,
+  { token, serverCaPem, ends, rotation }: EnrolmentToken,
+): Desired =>
+  desired(
+    SECRETS,
+    {
+      ...memberMeta(device, deviceEnrolmentSecret(device.metadata.name), 'credentials'),
+      annotations: {
+        [ENROLMENT_EXPIRES_ANNOTATION]: new Date(ends).toISOString().replace(/\.\d{3}Z$/, 'Z'),
+        'iot.hublet.dev/rotation': rotation,
+      },
+    },
+    { type: 'Opaque', data: secretData({ token, 'ca.crt': serverCaPem }) },
   )
 
 export const tokenSecret = (network: Network, token: string): Desired =>

@@ -51,9 +51,9 @@ const health = (path: string, times: object) => ({ httpGet: { path, port: 'healt
 const ROUTES = {
   name: 'routes',
   image: 'registry.example/hublet:1',
-  command: ['node', 'routes/main.ts'],
+  command: ['node', 'sidecar/main.ts'],
   restartPolicy: 'Always',
-  env: COMMON_ENV,
+  env: [...COMMON_ENV, { name: 'HUBLET_ROUTES_ALLOW_PRIVATE', value: 'false' }],
   ports: [tcp('routes-metrics', 9091), tcp('routes-health', 8082)],
   livenessProbe: {
     httpGet: { path: '/livez', port: 'routes-health' },
@@ -88,7 +88,7 @@ const BROKER = {
   ],
   startupProbe: health('/livez', { periodSeconds: 2, failureThreshold: 150 }),
   livenessProbe: health('/livez', { periodSeconds: 10, failureThreshold: 3 }),
-  readinessProbe: health('/readyz', { periodSeconds: 5, failureThreshold: 2 }),
+  readinessProbe: health('/readyz', { periodSeconds: 2, failureThreshold: 5 }),
   resources: { requests: { cpu: '100m', memory: '128Mi' } },
   securityContext: SECURITY,
   volumeMounts: [

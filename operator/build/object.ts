@@ -11,6 +11,8 @@ export interface BuildSettings {
   clusterDomain: string
   /** Where the operator's own pods are, which may reach a managed Redis. */
   operatorNamespace: string
+  /** Whether routes may connect to private address ranges, where Services are. */
+  routesAllowPrivate: boolean
   /** Of the broker pods. */
   logLevel: string
 }

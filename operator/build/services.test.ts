@@ -22,6 +22,7 @@ describe('the Service of a hub', () => {
       metadata: { name: 'hub-home', namespace: 'farm', labels: { ...SELECTOR, ...COMMON } },
       spec: {
         type: 'ClusterIP',
+        ipFamilyPolicy: 'SingleStack',
         selector: SELECTOR,
         ports: [
           port('mqtt', 1883, 1883),
@@ -39,16 +40,43 @@ describe('the Service of a hub', () => {
       annotations: { 'lb.example/internal': 'true' },
       loadBalancerClass: 'example/lb',
       externalTrafficPolicy: 'Local',
+      loadBalancerSourceRanges: ['198.51.100.0/24'],
     }
     const built = hubService(makeHub({ service }))?.object
     expect(built).toMatchObject({
       metadata: { annotations: { 'lb.example/internal': 'true' } },
-      spec: { type: 'LoadBalancer', loadBalancerClass: 'example/lb', externalTrafficPolicy: 'Local' },
+      spec: {
+        type: 'LoadBalancer',
+        loadBalancerClass: 'example/lb',
+        externalTrafficPolicy: 'Local',
+        loadBalancerSourceRanges: ['198.51.100.0/24'],
+      },
     })
     const internal = hubService(makeHub({ service: { ...service, type: 'ClusterIP' } }))?.object
     expect(internal).toMatchObject({ spec: { type: 'ClusterIP' } })
     expect(internal).not.toHaveProperty('spec.loadBalancerClass')
+    expect(internal).not.toHaveProperty('spec.loadBalancerSourceRanges')
     expect(internal).not.toHaveProperty('spec.externalTrafficPolicy')
+  })
+
+  it('has the node ports that are asked for, and the family of addresses', () => {
+    const service = {
+      type: 'NodePort',
+      ipFamilyPolicy: 'PreferDualStack',
+      nodePorts: { mqtts: 30883, http: 30080 },
+    }
+    expect(hubService(makeHub({ service }))?.object).toMatchObject({
+      spec: {
+        ipFamilyPolicy: 'PreferDualStack',
+        ports: [
+          port('mqtt', 1883, 1883),
+          { ...port('mqtts', 8883, 8883), nodePort: 30883 },
+          port('ws', 8083, 8083),
+          port('wss', 8084, 8084),
+          port('https', 8443, 8443),
+        ],
+      },
+    })
   })
 
   it('is not there when no listener is open', () => {

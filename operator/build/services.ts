@@ -27,7 +27,7 @@ export const networkListeners = (hub: Hub, network: Network): ListenerName[] => 
 /** The Service in front of the broker pods; undefined: no listener is open. */
 export function hubService(hub: Hub): Desired | undefined {
   const { name, namespace = DEFAULT_NAMESPACE } = hub.metadata
-  const { type, annotations, loadBalancerClass, externalTrafficPolicy } = hub.spec.service
+  const { type, annotations, externalTrafficPolicy, ipFamilyPolicy, nodePorts = {} } = hub.spec.service
   const listeners = openListeners(hub)
   if (listeners.length === 0) return undefined
   return desired(
@@ -42,12 +42,21 @@ export function hubService(hub: Hub): Desired | undefined {
       spec: {
         type,
         ...(type === 'ClusterIP' ? {} : { externalTrafficPolicy }),
-        ...(type === 'LoadBalancer' && loadBalancerClass !== undefined ? { loadBalancerClass } : {}),
+        ...(type === 'LoadBalancer' ? loadBalancer(hub) : {}),
+        ipFamilyPolicy,
         selector: podSelector(name, 'broker'),
-        ports: servicePorts(hub, listeners),
+        ports: servicePorts(hub, listeners, type === 'ClusterIP' ? {} : nodePorts),
       },
     },
   )
+}
+
+function loadBalancer({ spec }: Hub): object {
+  const { loadBalancerClass, loadBalancerSourceRanges } = spec.service
+  return {
+    ...(loadBalancerClass === undefined ? {} : { loadBalancerClass }),
+    ...(loadBalancerSourceRanges.length === 0 ? {} : { loadBalancerSourceRanges }),
+  }
 }
 
 /** The Service of a network that asks for one of its own; undefined: it does not, or nothing fitting is open. */
@@ -75,10 +84,15 @@ export function networkServiceObject(hub: Hub, network: Network): Desired | unde
 }
 
 /** Container ports never change, so moving a listener to another port restarts no pod. */
-const servicePorts = (hub: Hub, listeners: readonly ListenerName[]): object[] =>
+const servicePorts = (
+  hub: Hub,
+  listeners: readonly ListenerName[],
+  nodePorts: Partial<Record<ListenerName, number>> = {},
+): object[] =>
   listeners.map((name) => ({
     name,
     protocol: 'TCP',
     port: hub.spec.listeners[name].port,
     targetPort: POD_PORTS[name],
+    ...(nodePorts[name] === undefined ? {} : { nodePort: nodePorts[name] }),
   }))

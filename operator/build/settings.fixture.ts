@@ -5,5 +5,6 @@ export const SETTINGS: BuildSettings = {
   redisImage: 'registry.example/valkey:8',
   clusterDomain: 'cluster.local',
   operatorNamespace: 'hublet-system',
+  routesAllowPrivate: false,
   logLevel: 'info',
 }

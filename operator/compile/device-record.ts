@@ -38,7 +38,9 @@ export function isIssued(hub: Hub, device: Device): boolean {
 export function certificateSource(hub: Hub, { spec }: Device): CertificateRecord['source'] {
   if (spec.certificate?.provided !== undefined) return 'Provided'
   if (trustMode(hub) === 'Managed') return spec.certificate?.hubCA === undefined ? 'Managed' : 'None'
-  const isImpossible = spec.certificate?.managed !== undefined && hub.spec.deviceCA.provided !== undefined
+  const { managed, enrolled } = spec.certificate ?? {}
+  const isAsked = managed !== undefined || enrolled !== undefined
+  const isImpossible = isAsked && hub.spec.deviceCA.provided !== undefined
   return isImpossible ? 'None' : 'HubCA'
 }
 
@@ -53,14 +55,18 @@ export function deviceRecord(input: DeviceInput): { record: DeviceRecord; remark
     record: {
       id,
       name: deviceName(device),
-      enabled: spec.enabled && spec.approved !== false,
+      enabled: spec.enabled && (!isPending(device) || quarantineOf(input.hub.object) !== undefined),
       revoked: spec.revoked,
-      allowInsecure: spec.allowInsecure && password.isKnown,
+      allowInsecure: spec.allowInsecure && password.isKnown && !isPending(device),
       allowMultipleConnections: spec.allowMultipleConnections,
       filters: filters.rules,
       templateErrors: filters.errors,
       certificate: certificate.record,
       revokedFingerprints: revokedFingerprints(device, facts, now),
+      ...(spec.serviceAccount === undefined ? {} : { serviceAccount: spec.serviceAccount.name }),
+      ...(spec.certificate?.enrolled === undefined || facts.enrolment === undefined
+        ? {}
+        : { enrolment: facts.enrolment }),
       ...(password.verifier === undefined ? {} : { passwordVerifier: password.verifier }),
     },
     remarks: [
@@ -71,14 +77,30 @@ export function deviceRecord(input: DeviceInput): { record: DeviceRecord; remark
   }
 }
 
-function deviceFilters({ device, id, hub }: DeviceInput) {
+/** Nobody has approved it yet. */
+export const isPending = ({ spec }: Device): boolean => spec.approved === false
+
+const quarantineOf = (hub: Hub) => hub.spec.autoProvisioning.quarantine
+
+/** Its own filters, or while it waits for approval those of the quarantine. */
+function filtersOf({ device, hub }: DeviceInput): Device['spec']['messageFilters'] {
+  if (!isPending(device)) return device.spec.messageFilters
+  const { publish = [], subscribe = [] } = quarantineOf(hub.object) ?? {}
+  return {
+    publish: { policy: 'Accept', topics: publish },
+    subscribe: { policy: 'Accept', topics: subscribe },
+  }
+}
+
+function deviceFilters(input: DeviceInput) {
+  const { device, id, hub } = input
   const variables = {
     'device.id': id,
     'device.name': deviceName(device),
     'hub.id': hub.uid,
     'hub.name': hub.object.metadata.name,
   }
-  const { messageFilters } = device.spec
+  const messageFilters = filtersOf(input)
   const publish = expandRule(messageFilters.publish, variables, 'publish')
   const subscribe = expandRule(messageFilters.subscribe, variables, 'subscribe')
   return {

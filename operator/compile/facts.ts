@@ -1,4 +1,9 @@
-import type { DeviceRecord, RevokedFingerprint } from '../../contract/hub-state.ts'
+import type {
+  DeviceRecord,
+  RevocationList,
+  RevokedFingerprint,
+  TokenIssuer,
+} from '../../contract/hub-state.ts'
 
 /** The client certificate of a device as it was found. */
 export interface CertificateFacts {
@@ -14,6 +19,8 @@ export interface DeviceFacts {
   certificate?: CertificateFacts
   /** Revoked certificates beside those in the status of the Device. */
   revokedFingerprints?: readonly RevokedFingerprint[]
+  /** Of the token for a first certificate. */
+  enrolment?: { tokenSha256: string; until: string }
   /** Of the password that `spec.passwordSecretRef` names. */
   passwordVerifier?: string
 }
@@ -29,8 +36,14 @@ export interface HubFacts {
   now: number
   /** By `objectKey`, for objects without `metadata.uid`. */
   uids?: ReadonlyMap<string, string>
+  /** Who signs tokens of ServiceAccounts; undefined: not known, and no such token is taken. */
+  tokenIssuer?: Pick<TokenIssuer, 'issuer' | 'keys'>
   /** PEM certificates of the device CA. */
   deviceCACertificates: readonly string[]
+  /** Revoked certificates of devices that are gone. */
+  revokedFingerprints?: readonly RevokedFingerprint[]
+  /** What CAs of the user's have revoked. */
+  revocationLists?: readonly RevocationList[]
   /** By `metadata.name` of the Device. */
   devices: ReadonlyMap<string, DeviceFacts>
   /** By `metadata.name` of the Network. */

@@ -1,12 +1,17 @@
 import type { HubLimits, HubRecord } from '../../contract/hub-state.ts'
 import type { Hub } from '../../crds/hub.ts'
 import { parseDuration } from './duration.ts'
+import type { HubFacts } from './facts.ts'
 
 /** A namespace left out is this one, as it is to kubectl. */
 export const DEFAULT_NAMESPACE = 'default'
 
 /** Throws a RangeError on a duration that validation would have refused. */
-export function hubRecord(hub: Hub, uid: string, caCertificates: readonly string[]): HubRecord {
+export function hubRecord(
+  hub: Hub,
+  uid: string,
+  { deviceCACertificates, revocationLists = [] }: Pick<HubFacts, 'deviceCACertificates' | 'revocationLists'>,
+): HubRecord {
   const { spec, metadata } = hub
   return {
     uid,
@@ -22,7 +27,12 @@ export function hubRecord(hub: Hub, uid: string, caCertificates: readonly string
       sessionExpirySeconds: seconds('spec.messaging.sessionExpiry', spec.messaging.sessionExpiry),
     },
     ...autoProvisioning(hub),
-    deviceTrust: { mode: trustMode(hub), caCertificates: [...caCertificates] },
+    ...(spec.proxyProtocol === undefined ? {} : { trustedProxies: spec.proxyProtocol.trustedRanges }),
+    deviceTrust: {
+      mode: trustMode(hub),
+      caCertificates: [...deviceCACertificates],
+      ...(revocationLists.length === 0 ? {} : { revocationLists: [...revocationLists] }),
+    },
   }
 }
 

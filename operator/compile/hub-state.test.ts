@@ -28,6 +28,11 @@ const compileDevices = (devices: Device[], facts: HubFacts = makeFacts(), hub: H
 const TOKEN = 'c'.repeat(64)
 
 describe('the hub record', () => {
+  test('the load balancers that a hub trusts are handed to its brokers', () => {
+    const hub = makeHub({ proxyProtocol: { trustedRanges: ['203.0.113.0/24'] } })
+    expect(compile({ hub }).state.hub.trustedProxies).toEqual(['203.0.113.0/24'])
+  })
+
   test('a hub without a spec gets the documented defaults', () => {
     const { state } = compile({ facts: makeFacts({ deviceCACertificates: ['PEM'] }) })
     expect(state.hub).toEqual({

@@ -13,6 +13,7 @@ import { deviceRecord } from './device-record.ts'
 import type { Diagnostic } from './diagnostic.ts'
 import { type HubFacts, objectKey } from './facts.ts'
 import { DEFAULT_NAMESPACE, hubRecord } from './hub-record.ts'
+import { tokenAudience } from './names.ts'
 import { type Candidate, selectDevices } from './select-devices.ts'
 
 /** The custom resources have passed `validate`: every default is in place. */
@@ -48,13 +49,29 @@ export function compileHubState(input: HubStateInput): CompiledHubState {
   return {
     state: {
       version: HUB_STATE_VERSION,
-      hub: hubRecord(hub, uid, facts.deviceCACertificates),
+      hub: {
+        ...hubRecord(hub, uid, facts),
+        ...(facts.revokedFingerprints?.length ? { revokedFingerprints: [...facts.revokedFingerprints] } : {}),
+        ...tokenIssuer(hub, devices.records, facts),
+      },
       devices: devices.records,
       networks: networks.records,
       routes: routes.records,
     },
     diagnostics: [...devices.diagnostics, ...networks.diagnostics, ...routes.diagnostics],
   }
+}
+
+/** Only where a device logs in by a token, so that no hub takes tokens that nobody has thought of. */
+function tokenIssuer(
+  { metadata }: Hub,
+  devices: HubState['devices'],
+  facts: HubFacts,
+): Pick<HubState['hub'], 'tokenIssuer'> {
+  if (facts.tokenIssuer === undefined || !devices.some(({ serviceAccount }) => serviceAccount !== undefined))
+    return {}
+  const audience = tokenAudience(metadata.name, metadata.namespace ?? DEFAULT_NAMESPACE)
+  return { tokenIssuer: { ...facts.tokenIssuer, audience } }
 }
 
 interface Compiled<Record> {

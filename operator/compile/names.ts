@@ -33,8 +33,19 @@ export const hubRedisSecret = (hub: string) => `hub-${hub}-redis`
 /** The ConfigMap with the public server CA. */
 export const hubServerCaConfigMap = (hub: string) => `hub-${hub}-server-ca`
 
+/** The ConfigMap with the names of devices that were deleted. */
+export const hubDeletedDevicesConfigMap = (hub: string) => `hub-${hub}-deleted-devices`
+
+/** The ConfigMap with the fingerprints of revoked certificates whose Device is gone. */
+export const hubRevokedConfigMap = (hub: string) => `hub-${hub}-revoked`
+
+/** The ConfigMap with the revocation list of the managed device CA. */
+export const hubCrlConfigMap = (hub: string) => `hub-${hub}-crl`
+
 /** Deployment, Service, ServiceAccount, PodDisruptionBudget and NetworkPolicy of the broker pods. */
 export const hubWorkload = (hub: string) => `hub-${hub}`
+/** Audience that a token of a ServiceAccount must have for this hub: the name of its Service. */
+export const tokenAudience = (hub: string, namespace: string) => `${hubWorkload(hub)}.${namespace}.svc`
 /** The Secret with certificate and key of the server CA; no pod has it. */
 export const hubServerCaSecret = (hub: string) => `hub-${hub}-server-ca`
 /** The Secret that says which device CA is in force; no pod has it. */
@@ -46,6 +57,8 @@ export const hubRedisServerSecret = (hub: string) => `hub-${hub}-redis-server`
 
 /** `device` is the object's name, not the device's. */
 export const deviceTlsSecret = (device: string) => `device-${device}-tls`
+/** The Secret with the token for the first certificate of a device that asks for it itself. */
+export const deviceEnrolmentSecret = (device: string) => `device-${device}-enrolment`
 export const deviceVerifierSecret = (device: string) => `device-${device}-verifier`
 export const networkTokenSecret = (network: string) => `network-${network}-token`
 

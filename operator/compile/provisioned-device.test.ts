@@ -1,8 +1,7 @@
-import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { Hub } from '../../crds/hub.ts'
 import { validate } from '../../crds/validate.ts'
-import { provisionedDevice, provisionedName } from './provisioned-device.ts'
+import { provisionedDevice } from './provisioned-device.ts'
 
 const REQUEST = {
   commonName: 'SN 00:12:ÄB',
@@ -25,23 +24,6 @@ function hub(autoProvisioning: object): Hub {
   if (!verdict.valid) throw new Error(JSON.stringify(verdict.errors))
   return verdict.value as Hub
 }
-
-describe('the object name of a device that was met', () => {
-  it('is readable, legal and its own for every common name', () => {
-    expect(provisionedName('SN 00:12:ÄB')).toMatch(/^sn-00-12-b-[0-9a-f]{8}$/)
-    expect(provisionedName('日本')).toMatch(/^device-[0-9a-f]{8}$/)
-    expect(provisionedName('a b')).not.toBe(provisionedName('a-b'))
-    fc.assert(
-      fc.property(fc.string({ minLength: 1, maxLength: 64 }), (name) => {
-        const made = provisionedName(name)
-        expect(made).toMatch(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/)
-        expect(made.length).toBeLessThanOrEqual(63)
-        expect(provisionedName(name)).toBe(made)
-      }),
-      { seed: 20_261_123 },
-    )
-  })
-})
 
 describe('a device that was met', () => {
   it('is a valid manifest with what the template of the hub says', () => {

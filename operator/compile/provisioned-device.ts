@@ -1,28 +1,13 @@
-import { createHash } from 'node:crypto'
 import type { ProvisioningRequest } from '../../contract/provisioning.ts'
 import type { Device } from '../../crds/device.ts'
 import type { Hub } from '../../crds/hub.ts'
+import { parseDuration } from './duration.ts'
+import { provisionedDeviceName } from './names.ts'
 
 /** Marks a Device that made itself known; a person who adopts it may remove the label. */
 export const PROVISIONED_LABEL = 'iot.hublet.dev/provisioned'
 export const PROVISIONED_FROM = 'iot.hublet.dev/provisioned-from'
 export const PROVISIONED_AT = 'iot.hublet.dev/provisioned-at'
-
-const SLUG_MAX_LENGTH = 54
-
-/**
- * Object name of the device with this common name (design §8.11): readable, a legal name, and the same for the
- * same common name on every try, so that two brokers which meet one device make one object.
- */
-export function provisionedName(commonName: string): string {
-  const slug = commonName
-    .toLowerCase()
-    .replaceAll(/[^a-z0-9]+/g, '-')
-    .slice(0, SLUG_MAX_LENGTH)
-    .replaceAll(/^-+|-+$/g, '')
-  const digest = createHash('sha256').update(commonName).digest('hex').slice(0, 8)
-  return slug === '' ? `device-${digest}` : `${slug}-${digest}`
-}
 
 /** The manifest of a device that was met, by the template of its hub. Complete but for defaults. */
 export function provisionedDevice(hub: Hub, request: ProvisioningRequest): ProvisionedManifest {
@@ -32,7 +17,7 @@ export function provisionedDevice(hub: Hub, request: ProvisioningRequest): Provi
     apiVersion: hub.apiVersion,
     kind: 'Device',
     metadata: {
-      name: provisionedName(request.commonName),
+      name: provisionedDeviceName(request.commonName),
       ...(namespace === undefined ? {} : { namespace }),
       labels: { ...template.labels, [PROVISIONED_LABEL]: 'true' },
       annotations: {
@@ -51,6 +36,14 @@ export function provisionedDevice(hub: Hub, request: ProvisioningRequest): Provi
       messageFilters: template.messageFilters,
     },
   }
+}
+
+/** ms since the epoch at which a device that nobody has approved goes again; undefined: it does not. */
+export function pendingUntil(hub: Hub, { metadata, spec }: Device): number | undefined {
+  if (spec.approved !== false || metadata.labels?.[PROVISIONED_LABEL] === undefined) return undefined
+  const since = Date.parse(metadata.annotations?.[PROVISIONED_AT] ?? metadata.creationTimestamp ?? '')
+  const ttl = parseDuration(hub.spec.autoProvisioning.pendingTTL)
+  return Number.isNaN(since) || ttl === undefined ? undefined : since + ttl
 }
 
 export interface ProvisionedManifest {

@@ -29,6 +29,7 @@ function keyOf({ device, id, hub, facts, now }: DeviceInput): string {
     ...(device.status?.revokedFingerprints ?? []).map(({ until }) => until),
   ]
   const ended = ends.map((end) => (end !== undefined && Date.parse(end) <= now ? '1' : '0')).join('')
-  const { deviceCA } = hub.object.spec
-  return JSON.stringify([id, hub.uid, hub.object.metadata.name, deviceCA, facts, ended])
+  const { deviceCA, autoProvisioning } = hub.object.spec
+  const { quarantine } = autoProvisioning
+  return JSON.stringify([id, hub.uid, hub.object.metadata.name, deviceCA, quarantine, facts, ended])
 }

@@ -64,6 +64,49 @@ test.each([
     { ifttt: { event: 'e', keySecretRef: { name: 'k' } } },
     [value('ifttt.keySecretRef', 'k', 'key')],
   ],
+  [
+    'a NATS route',
+    {
+      nats: {
+        servers: ['h'],
+        credentialsSecretRef: { name: 'nats' },
+        tls: { caSecretRef: { name: 'ca' }, certificateSecretRef: { name: 'me' } },
+      },
+    },
+    [
+      ...['creds', 'seed', 'token', 'username', 'password'].map((key) =>
+        value(`nats.credentialsSecretRef.${key}`, 'nats', key, true),
+      ),
+      value('nats.tls.caSecretRef', 'ca', 'ca.crt'),
+      value('nats.tls.certificateSecretRef.tls.crt', 'me', 'tls.crt'),
+      value('nats.tls.certificateSecretRef.tls.key', 'me', 'tls.key'),
+    ],
+  ],
+  [
+    'a Kafka route',
+    {
+      kafka: {
+        brokers: ['h'],
+        topic: 'iot',
+        sasl: { credentialsSecretRef: { name: 'kafka' } },
+        tls: { caSecretRef: { name: 'ca' } },
+      },
+    },
+    [
+      value('kafka.sasl.credentialsSecretRef.username', 'kafka', 'username'),
+      value('kafka.sasl.credentialsSecretRef.password', 'kafka', 'password'),
+      value('kafka.tls.caSecretRef', 'ca', 'ca.crt'),
+    ],
+  ],
+  [
+    'a bridge',
+    { mqtt: { server: 'h', credentialsSecretRef: { name: 'remote' }, tls: { caSecretRef: { name: 'ca' } } } },
+    [
+      value('mqtt.credentialsSecretRef.username', 'remote', 'username'),
+      value('mqtt.credentialsSecretRef.password', 'remote', 'password'),
+      value('mqtt.tls.caSecretRef', 'ca', 'ca.crt'),
+    ],
+  ],
 ])('%s needs what its destination names', (_, sink, values) => {
   expect(routeSecretValues(route(sink))).toEqual(values)
 })

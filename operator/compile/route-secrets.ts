@@ -1,4 +1,4 @@
-import type { Route } from '../../crds/route.ts'
+import type { Route, RouteSpec } from '../../crds/route.ts'
 
 /** One value that a route needs of a Secret of its namespace. */
 export interface RouteSecretValue {
@@ -24,7 +24,7 @@ const one = (path: string, ref: { name: string; key: string } | undefined): Rout
 
 /** Every value of a Secret that the destination of the route needs. */
 export function routeSecretValues({ spec }: Route): RouteSecretValue[] {
-  const { s3, database, rest, ifttt } = spec
+  const { s3, database, rest, ifttt, nats, kafka, mqtt } = spec
   const values: RouteSecretValue[] = []
   if (s3?.credentialsSecretRef !== undefined) {
     const keys = { required: ['accessKeyId', 'secretAccessKey'], optional: ['sessionToken'] }
@@ -42,5 +42,31 @@ export function routeSecretValues({ spec }: Route): RouteSecretValue[] {
     ...one('rest.caSecretRef', rest?.caSecretRef),
     ...one('ifttt.keySecretRef', ifttt?.keySecretRef),
   )
+  if (nats?.credentialsSecretRef !== undefined) {
+    const keys = { required: [], optional: ['creds', 'seed', 'token', 'username', 'password'] }
+    values.push(...whole('nats.credentialsSecretRef', nats.credentialsSecretRef, keys))
+  }
+  values.push(...ofTls('nats.tls', nats?.tls))
+  if (kafka?.sasl !== undefined) {
+    const keys = { required: ['username', 'password'] }
+    values.push(...whole('kafka.sasl.credentialsSecretRef', kafka.sasl.credentialsSecretRef, keys))
+  }
+  values.push(...ofTls('kafka.tls', kafka?.tls))
+  if (mqtt?.credentialsSecretRef !== undefined) {
+    const keys = { required: ['username', 'password'] }
+    values.push(...whole('mqtt.credentialsSecretRef', mqtt.credentialsSecretRef, keys))
+  }
+  values.push(...ofTls('mqtt.tls', mqtt?.tls))
   return values
+}
+
+type TlsRefs = Pick<NonNullable<RouteSpec['nats']>['tls'], 'caSecretRef' | 'certificateSecretRef'>
+
+function ofTls(path: string, tls: TlsRefs | undefined): RouteSecretValue[] {
+  const certificate = tls?.certificateSecretRef
+  const keys = { required: ['tls.crt', 'tls.key'] }
+  return [
+    ...one(`${path}.caSecretRef`, tls?.caSecretRef),
+    ...(certificate === undefined ? [] : whole(`${path}.certificateSecretRef`, certificate, keys)),
+  ]
 }

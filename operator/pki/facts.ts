@@ -18,6 +18,10 @@ export interface CertificateFacts {
 
 const BLOCK = /-----BEGIN CERTIFICATE-----[\sA-Za-z0-9+/=]+-----END CERTIFICATE-----/
 
+/** Each certificate of a text with several, with a line feed at its end. */
+export const certificatesIn = (pem: string): string[] =>
+  (pem.match(new RegExp(BLOCK, 'g')) ?? []).map((block) => `${block}\n`)
+
 /**
  * Parses the first certificate in `pem` (a chain has the leaf first) with OpenSSL.
  * @throws PkiError `CERTIFICATE_UNREADABLE` naming `field`.

@@ -1,5 +1,7 @@
+import type { webcrypto } from 'node:crypto'
 import { isIP } from 'node:net'
 import { openCa, type SigningCa } from './certificate-authority.ts'
+import type { CertificateRequest } from './csr.ts'
 import { generateKeys, isRsa, type KeyAlgorithm, privateKeyToPem } from './keys.ts'
 import { PkiError } from './pki-error.ts'
 import { type CertificateWithKey, checkSerial, commonNameOf, validity } from './profile.ts'
@@ -17,15 +19,24 @@ import {
   X509CertificateGenerator,
 } from './x509.ts'
 
-interface LeafRequest {
+interface Signing {
   ca: CertificateWithKey
-  keyAlgorithm: KeyAlgorithm
   /** ms; cut to the end of the CA, because a leaf that outlives it helps nobody. */
   duration: number
   /** ms since the epoch. */
   now: number
   /** From `newSerial`. */
   serial: string
+}
+
+interface LeafRequest extends Signing {
+  keyAlgorithm: KeyAlgorithm
+}
+
+export interface EnrolledCertificateRequest extends Signing {
+  /** The device's name, taken literally; 1 to 64 characters. */
+  commonName: string
+  key: Pick<CertificateRequest, 'publicKey'>
 }
 
 export interface DeviceCertificateRequest extends LeafRequest {
@@ -39,6 +50,19 @@ export interface ServerCertificateRequest extends LeafRequest {
   ipAddresses: readonly string[]
 }
 
+/** What a leaf is for. */
+interface Purpose {
+  extensions: readonly Extension[]
+  /** Key usage of an RSA key; every other key signs. */
+  rsaUsage: number
+}
+
+/** A client only ever signs, whatever its key could do (RFC 5280 §4.2.1.12). */
+const CLIENT: Purpose = {
+  extensions: [new ExtendedKeyUsageExtension([ExtendedKeyUsage.clientAuth])],
+  rsaUsage: KeyUsageFlags.digitalSignature,
+}
+
 const DNS_NAME =
   /^(\*\.)?[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?(\.[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?)*\.?$/i
 
@@ -47,9 +71,16 @@ const DNS_NAME =
  * @throws PkiError naming the field that is wrong.
  */
 export async function issueDeviceCertificate(request: DeviceCertificateRequest): Promise<CertificateWithKey> {
-  return await issueLeaf(request, request.commonName, [
-    new ExtendedKeyUsageExtension([ExtendedKeyUsage.clientAuth]),
-  ])
+  return await issueLeaf(request, request.commonName, CLIENT)
+}
+
+/**
+ * The same for a key that the device made and keeps. PEM.
+ * @throws PkiError naming the field that is wrong.
+ */
+export async function issueEnrolledCertificate(request: EnrolledCertificateRequest): Promise<string> {
+  const publicKey = new PublicKey(new Uint8Array(request.key.publicKey))
+  return await signLeaf(request, { commonName: request.commonName, publicKey, isRsa: false }, CLIENT)
 }
 
 /**
@@ -71,10 +102,13 @@ export async function issueServerCertificate(request: ServerCertificateRequest):
     ...dnsNames.map((value) => ({ type: 'dns' as const, value })),
     ...ipAddresses.map((value) => ({ type: 'ip' as const, value })),
   ]
-  return await issueLeaf(request, names.find((name) => name.length <= 64) ?? 'hublet', [
-    new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth]),
-    new SubjectAlternativeNameExtension(alternatives),
-  ])
+  return await issueLeaf(request, names.find((name) => name.length <= 64) ?? 'hublet', {
+    extensions: [
+      new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth]),
+      new SubjectAlternativeNameExtension(alternatives),
+    ],
+    rsaUsage: KeyUsageFlags.digitalSignature | KeyUsageFlags.keyEncipherment,
+  })
 }
 
 const invalidName = (field: string, expected: string, name: string) =>
@@ -83,21 +117,34 @@ const invalidName = (field: string, expected: string, name: string) =>
 async function issueLeaf(
   request: LeafRequest,
   commonName: string,
-  purpose: readonly Extension[],
+  purpose: Purpose,
 ): Promise<CertificateWithKey> {
-  const subject = commonNameOf(commonName, 'commonName')
+  const keys = await generateKeys(request.keyAlgorithm)
+  const leaf = { commonName, publicKey: keys.publicKey, isRsa: isRsa(request.keyAlgorithm) }
+  return {
+    certificatePem: await signLeaf(request, leaf, purpose),
+    privateKeyPem: await privateKeyToPem(keys.privateKey),
+  }
+}
+
+interface Leaf {
+  commonName: string
+  publicKey: PublicKey | webcrypto.CryptoKey
+  isRsa: boolean
+}
+
+async function signLeaf(request: Signing, leaf: Leaf, purpose: Purpose): Promise<string> {
+  const subject = commonNameOf(leaf.commonName, 'commonName')
   const serialNumber = checkSerial(request.serial)
   const ca = openCa(request.ca, request.now)
   const period = withinCa(ca, validity(request.now, request.duration, 'duration'))
-  const keys = await generateKeys(request.keyAlgorithm)
-  const keyUsage = isRsa(request.keyAlgorithm)
-    ? KeyUsageFlags.digitalSignature | KeyUsageFlags.keyEncipherment
-    : KeyUsageFlags.digitalSignature
+  const { publicKey } = leaf
+  const keyUsage = leaf.isRsa ? purpose.rsaUsage : KeyUsageFlags.digitalSignature
   const certificate = await X509CertificateGenerator.create({
     subject,
     // As the parsed CA has it, byte for byte: OpenSSL compares encodings, not texts.
     issuer: ca.certificate.subjectName,
-    publicKey: keys.publicKey,
+    publicKey,
     signingKey: ca.key,
     signingAlgorithm: ca.algorithm,
     serialNumber,
@@ -105,19 +152,16 @@ async function issueLeaf(
     extensions: [
       new BasicConstraintsExtension(false, undefined, true),
       new KeyUsagesExtension(keyUsage, true),
-      ...purpose,
-      await SubjectKeyIdentifierExtension.create(keys.publicKey),
+      ...purpose.extensions,
+      await SubjectKeyIdentifierExtension.create(publicKey),
       await authorityKeyIdentifier(ca),
     ],
   })
-  return {
-    certificatePem: `${certificate.toString('pem')}\n`,
-    privateKeyPem: await privateKeyToPem(keys.privateKey),
-  }
+  return `${certificate.toString('pem')}\n`
 }
 
 /** The CA's own key identifier where it has one: a CA of the user's may have formed it in another way. */
-async function authorityKeyIdentifier(ca: SigningCa): Promise<AuthorityKeyIdentifierExtension> {
+export async function authorityKeyIdentifier(ca: SigningCa): Promise<AuthorityKeyIdentifierExtension> {
   const own = ca.certificate.getExtension(SubjectKeyIdentifierExtension)
   if (own !== null) return new AuthorityKeyIdentifierExtension(own.keyId)
   return await AuthorityKeyIdentifierExtension.create(new PublicKey(ca.certificate.publicKey.rawData))

@@ -84,7 +84,7 @@ describe.each(ALGORITHMS)('openssl x509 -text of %s', (algorithm) => {
   const text = (certificate: CertificateWithKey) =>
     openssl('x509', '-in', file(certificate.certificatePem), '-noout', '-text').replaceAll(/\n\s+/g, '\n')
   const keyText = algorithm === 'RSA-2048' ? 'Public-Key: (2048 bit)' : 'NIST CURVE: P-256'
-  const leafUsage = algorithm === 'RSA-2048' ? 'Digital Signature, Key Encipherment' : 'Digital Signature'
+  const serverUsage = algorithm === 'RSA-2048' ? 'Digital Signature, Key Encipherment' : 'Digital Signature'
 
   it('shows a CA that can sign leaves and nothing else', async () => {
     const shown = text(await makeCa(algorithm))
@@ -102,7 +102,7 @@ describe.each(ALGORITHMS)('openssl x509 -text of %s', (algorithm) => {
     expect(shown).toContain('Issuer: CN = garden device CA\n')
     expect(shown).toContain('Subject: CN = thermometer\n')
     expect(shown).toContain('X509v3 Basic Constraints: critical\nCA:FALSE\n')
-    expect(shown).toContain(`X509v3 Key Usage: critical\n${leafUsage}\n`)
+    expect(shown).toContain('X509v3 Key Usage: critical\nDigital Signature\n')
     expect(shown).toContain('X509v3 Extended Key Usage: \nTLS Web Client Authentication\n')
     const keyId = (of: string, name: string) => new RegExp(`${name} Key Identifier: \\n(\\S+)`).exec(of)?.[1]
     expect(keyId(shown, 'Authority')).toBe(keyId(text(ca), 'Subject'))
@@ -112,6 +112,7 @@ describe.each(ALGORITHMS)('openssl x509 -text of %s', (algorithm) => {
   it('shows a server certificate with names and addresses', async () => {
     const shown = text(await serverOf(await makeCa(algorithm), algorithm))
     expect(shown).toContain('DNS:localhost, IP Address:127.0.0.1, IP Address:0:0:0:0:0:0:0:1\n')
+    expect(shown).toContain(`X509v3 Key Usage: critical\n${serverUsage}\n`)
     expect(shown).toContain('X509v3 Extended Key Usage: \nTLS Web Server Authentication\n')
   })
 })

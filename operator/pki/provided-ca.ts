@@ -1,8 +1,6 @@
-import { facts, readCertificate, timeOf } from './facts.ts'
+import { certificatesIn, facts, readCertificate, timeOf } from './facts.ts'
 import { isIssuedBy } from './pair.ts'
 import { PkiError } from './pki-error.ts'
-
-const CERTIFICATES = /-----BEGIN CERTIFICATE-----[\sA-Za-z0-9+/=]+?-----END CERTIFICATE-----/g
 
 export interface ProvidedCa {
   /** The CA, intermediates after it, PEM. */
@@ -22,11 +20,7 @@ export function openProvidedCa(
   provided: ProvidedCa,
   { field, names, now }: { field: string; names: readonly string[]; now: number },
 ): string[] {
-  const certificates = certificatesOf(provided.certificate)
-  // The first is read even if there is none, so that the error says so.
-  for (const pem of certificates.length > 0 ? certificates : [provided.certificate]) {
-    checkCa(pem, `${field}.certificate`, now)
-  }
+  const certificates = readCas(provided.certificate, `${field}.certificate`, now)
   const challengeField = `${field}.challengeCertificate`
   const { commonName } = facts(provided.challengeCertificate, challengeField)
   if (!certificates.some((ca) => isIssuedBy(provided.challengeCertificate, ca))) {
@@ -40,8 +34,16 @@ export function openProvidedCa(
   return certificates
 }
 
-const certificatesOf = (pem: string): string[] =>
-  Array.from(pem.matchAll(CERTIFICATES), ([block]) => `${block}\n`)
+/**
+ * The CA certificates in a text, PEM, one text each.
+ * @throws PkiError naming `field`: there is none, one is no CA, or one has ended.
+ */
+export function readCas(pem: string, field: string, now: number): string[] {
+  const certificates = certificatesIn(pem)
+  // The first is read even if there is none, so that the error says so.
+  for (const one of certificates.length > 0 ? certificates : [pem]) checkCa(one, field, now)
+  return certificates
+}
 
 function checkCa(pem: string, field: string, now: number): void {
   const certificate = readCertificate(pem, field)

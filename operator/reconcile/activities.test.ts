@@ -58,3 +58,16 @@ it('no more than 200 statuses are written at a time, connections first', () => {
   expect(due).toHaveLength(200)
   expect(due.filter((key) => key.startsWith('farm/wrong-'))).toHaveLength(150)
 })
+
+it('a certificate that was let in for the first time is told at once, and until the status says so', () => {
+  const activities = new Activities()
+  const status = { connected: true, connections: 1, lastActivityTime: '2026-06-01T00:00:00Z' }
+  const certificate = { fingerprint: 'a'.repeat(64), notAfter: NOW + 1000 }
+  const digests = new Map([[uidFor('lamp'), { ...digest(1), certificate }]])
+  const used = { fingerprint: 'a'.repeat(64), until: '2026-06-01T00:00:01Z' }
+  expect(activities.report('farm/home', digests, [device('lamp', status)])).toEqual(['farm/lamp'])
+  expect(activities.usedOf(device('lamp'))).toEqual(used)
+  const told = device('lamp', { ...status, certificate: { used } })
+  expect(activities.report('farm/home', digests, [told])).toEqual([])
+  expect(activities.usedOf(device('lamp'))).toBeUndefined()
+})

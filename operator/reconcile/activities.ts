@@ -1,10 +1,12 @@
 /** What brokers report of the devices of hubs, and which of it the statuses do not say yet. */
-import type { DeviceDigest } from '../../contract/activity-digest.ts'
+import type { DeviceDigest, UsedCertificate } from '../../contract/activity-digest.ts'
 import type { DeviceStatus } from '../../crds/device-status.ts'
 import type { Device } from '../api/resources.ts'
 import { keyOf, type ObjectKey } from '../runtime/resource.ts'
 
 export type ActivityFields = Pick<DeviceStatus, 'connected' | 'connections' | 'lastActivityTime'>
+
+type Used = NonNullable<NonNullable<DeviceStatus['certificate']>['used']>
 
 /** By device id. */
 export type Digests = ReadonlyMap<string, DeviceDigest>
@@ -17,6 +19,7 @@ const MAX_WRITES = 200
 export class Activities {
   readonly #connected = new Map<ObjectKey, number>()
   readonly #due = new Map<ObjectKey, ActivityFields>()
+  readonly #used = new Map<ObjectKey, Used>()
 
   /** Takes note of a report and returns the devices whose status is to be written. */
   report(hub: ObjectKey, digests: Digests, devices: readonly Device[]): ObjectKey[] {
@@ -25,9 +28,12 @@ export class Activities {
     const wrong: ObjectKey[] = []
     const stale: ObjectKey[] = []
     for (const device of devices) {
-      const fields = fieldsOf(digests.get(device.spec.id ?? device.metadata.uid ?? ''), device)
-      const how = difference(fields, device.status ?? {})
+      const digest = digests.get(device.spec.id ?? device.metadata.uid ?? '')
+      const fields = fieldsOf(digest, device)
       const key = keyOf(device)
+      const how = this.#isNewlyUsed(key, digest?.certificate, device)
+        ? 'wrong'
+        : difference(fields, device.status ?? {})
       if (how === 'same') {
         this.#due.delete(key)
         continue
@@ -55,12 +61,25 @@ export class Activities {
     }
   }
 
+  /** A certificate that a broker has let in and that the status does not name yet. */
+  usedOf(device: Device): Used | undefined {
+    return this.#used.get(keyOf(device))
+  }
+
+  #isNewlyUsed(key: ObjectKey, certificate: UsedCertificate | undefined, { status }: Device): boolean {
+    const isNew = certificate && certificate.fingerprint !== status?.certificate?.used?.fingerprint
+    if (certificate === undefined || !isNew) this.#used.delete(key)
+    else this.#used.set(key, { fingerprint: certificate.fingerprint, until: timeOf(certificate.notAfter) })
+    return isNew === true
+  }
+
   forgetHub(hub: ObjectKey): void {
     this.#connected.delete(hub)
   }
 
   forgetDevice(device: ObjectKey): void {
     this.#due.delete(device)
+    this.#used.delete(device)
   }
 }
 

@@ -22,7 +22,7 @@ export interface PartInput {
 
 /** What a device's status says of its certificates, and when it will have to say something else. */
 export function partOf({ source, state, now, secretName, dueAt = [] }: PartInput): CertificatePart {
-  const { current, retiring, revoked, handledRotation } = state
+  const { current, retiring, revoked, used, enrolment, handledRotation } = state
   const fingerprints = [...(current ? [current] : []), ...retiring].map(({ fingerprint }) => fingerprint)
   const end = nextEnd(state)
   const ends = current === undefined ? [] : [Date.parse(current.until)]
@@ -35,7 +35,10 @@ export function partOf({ source, state, now, secretName, dueAt = [] }: PartInput
         ...(fingerprints.length === 0 ? {} : { fingerprints }),
         ...(retiring.length === 0 ? {} : { retiring: [...retiring] }),
         ...(current === undefined ? {} : { notAfter: current.until }),
+        ...(current?.serial === undefined ? {} : { serial: current.serial }),
+        ...(used === undefined ? {} : { used }),
         ...(secretName === undefined ? {} : { secretName }),
+        ...(enrolment === undefined ? {} : { enrolment }),
         ...(handledRotation === undefined ? {} : { handledRotation }),
       },
       ...(revoked.length === 0 ? {} : { revokedFingerprints: [...revoked] }),

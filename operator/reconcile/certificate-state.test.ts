@@ -7,6 +7,7 @@ import {
   nextEnd,
   spreadRenewal,
   withCurrent,
+  withPromoted,
   withRevoked,
 } from './certificate-state.ts'
 
@@ -46,6 +47,27 @@ describe('reading the status', () => {
     'gives an empty state for %j',
     (status) => expect(certificateState(status, NOW)).toEqual(EMPTY),
   )
+})
+
+describe('the use of the new certificate', () => {
+  const rotated = { ...EMPTY, current: ending(B, 200), retiring: [ending(A, 30)] }
+  const used = { ...rotated, used: ending(B, 200) }
+
+  it('ends the overlap of the one before', () =>
+    expect(withPromoted(used, { isShared: false })).toEqual({ ...used, retiring: [] }))
+
+  it.each([
+    ['is still to come', rotated, false],
+    ['was a use of the one before', { ...rotated, used: ending(A, 30) }, false],
+    ['says nothing of the other clients of the device', used, true],
+  ])('%s: both are accepted', (_, state, isShared) =>
+    expect(withPromoted(state, { isShared })).toEqual(state),
+  )
+
+  it('is what a revocation is about as well', () => {
+    const own = { ...EMPTY, used: ending(C, 50) }
+    expect(withRevoked(own, undefined, NOW).revoked).toEqual([ending(C, 50)])
+  })
 })
 
 describe('a new certificate', () => {
@@ -126,6 +148,7 @@ describe('why a certificate is issued', () => {
     commonName: 'lamp',
     keyAlgorithm: 'ECDSA-P256',
     duration: 90 * HOUR,
+    overlap: HOUR,
     renewBefore: 30 * HOUR,
   } as const
   const found = (facts: object = {}, rest: object = {}): FoundCertificate => ({

@@ -9,6 +9,8 @@ export interface Ending {
   fingerprint: string
   /** RFC 3339. */
   until: string
+  /** Hex, lower case; of one that we have issued. */
+  serial?: string
 }
 
 export interface CertificateState {
@@ -18,6 +20,10 @@ export interface CertificateState {
   retiring: readonly Ending[]
   /** Refused until they end, whatever the spec says. */
   revoked: readonly Ending[]
+  /** The one that a broker has let in last. */
+  used?: Ending
+  /** The token that was used last, and for what: both SHA-256 in hex. */
+  enrolment?: { token: string; request: string }
   /** Value of the rotate annotation that was last acted on. */
   handledRotation?: string
 }
@@ -32,13 +38,15 @@ export function certificateState(status: DeviceStatus | undefined, now: number):
   const retiring = (certificate?.retiring ?? []).filter((ending) => isAhead(ending, now))
   const replaced = new Set((certificate?.retiring ?? []).map(({ fingerprint }) => fingerprint))
   const newest = certificate?.fingerprints?.find((fingerprint) => !replaced.has(fingerprint))
-  const { notAfter, handledRotation } = certificate ?? {}
+  const { notAfter, serial, used, enrolment, handledRotation } = certificate ?? {}
   return {
     ...(newest !== undefined && notAfter !== undefined
-      ? { current: { fingerprint: newest, until: notAfter } }
+      ? { current: { fingerprint: newest, until: notAfter, ...(serial === undefined ? {} : { serial }) } }
       : {}),
     retiring,
     revoked: revokedFingerprints.filter((ending) => isAhead(ending, now)),
+    ...(used !== undefined && isAhead(used, now) ? { used } : {}),
+    ...(enrolment === undefined ? {} : { enrolment }),
     ...(handledRotation === undefined ? {} : { handledRotation }),
   }
 }
@@ -51,31 +59,41 @@ export function certificateState(status: DeviceStatus | undefined, now: number):
  */
 export function withCurrent(
   state: CertificateState,
-  facts: Pick<CertificateFacts, 'fingerprint' | 'notAfter'>,
+  facts: IssuedFacts,
   { now, overlap }: { now: number; overlap: number | undefined },
 ): CertificateState {
-  const current: Ending = { fingerprint: facts.fingerprint, until: time(facts.notAfter) }
+  const current = endingOf(facts)
   const before = state.current
   const replaced =
     before === undefined || before.fingerprint === current.fingerprint || isRevoked(state, before.fingerprint)
       ? []
-      : [{ fingerprint: before.fingerprint, until: earlier(before.until, now, overlap) }]
+      : [{ ...before, until: earlier(before.until, now, overlap) }]
   const retiring = unique([...state.retiring, ...replaced])
     .filter(({ fingerprint }) => fingerprint !== current.fingerprint)
     .filter((ending) => isAhead(ending, now))
   return { ...state, current, retiring: latest(retiring, MAX_RETIRING) }
 }
 
-/** Everything that the device could show is refused from now on, until it ends by itself. */
+/**
+ * The new certificate was used, so it has arrived: those before it are refused from now on. Where a device may be
+ * connected several times, some of its clients may still have the one before: then the overlap decides.
+ */
+export function withPromoted(state: CertificateState, { isShared }: { isShared: boolean }): CertificateState {
+  const isUsed = state.current !== undefined && state.used?.fingerprint === state.current.fingerprint
+  return isUsed && !isShared ? { ...state, retiring: [] } : state
+}
+
+/** Everything that the device could show, or has shown, is refused from now on, until it ends by itself. */
 export function withRevoked(
   state: CertificateState,
-  found: Pick<CertificateFacts, 'fingerprint' | 'notAfter'> | undefined,
+  found: IssuedFacts | undefined,
   now: number,
 ): CertificateState {
   const shown = [
     ...state.retiring,
     ...(state.current ? [state.current] : []),
-    ...(found ? [{ fingerprint: found.fingerprint, until: time(found.notAfter) }] : []),
+    ...(state.used ? [state.used] : []),
+    ...(found ? [endingOf(found)] : []),
   ]
   const revoked = unique([...state.revoked, ...shown]).filter((ending) => isAhead(ending, now))
   const { current: _, ...rest } = state
@@ -99,6 +117,8 @@ export interface CertificateWish {
   duration: number
   /** ms before its end at which a certificate is replaced. */
   renewBefore: number
+  /** ms for which the replaced certificate is still accepted. */
+  overlap: number
   /** Value of the rotate annotation. */
   rotation?: string
 }
@@ -174,6 +194,15 @@ export function spreadRenewal(renewBefore: number, duration: number, uid: string
   return Math.min(spread, (renewBefore + duration) / 2)
 }
 
+/** `serial` only of what we have issued. */
+type IssuedFacts = Pick<CertificateFacts, 'fingerprint' | 'notAfter'> & { serial?: string }
+
+const endingOf = ({ fingerprint, notAfter, serial }: IssuedFacts): Ending => ({
+  fingerprint,
+  until: time(notAfter),
+  ...(serial === undefined ? {} : { serial }),
+})
+
 const isAhead = ({ until }: Ending, now: number): boolean => Date.parse(until) > now
 
 /** Whole seconds, as X.509 and the API have them. */
@@ -188,7 +217,8 @@ function unique(endings: readonly Ending[]): Ending[] {
   for (const ending of endings) {
     const known = ends.get(ending.fingerprint)
     if (known === undefined || Date.parse(known.until) < Date.parse(ending.until))
-      ends.set(ending.fingerprint, ending)
+      ends.set(ending.fingerprint, { ...known, ...ending })
+    else ends.set(ending.fingerprint, { ...ending, ...known })
   }
   return [...ends.values()].sort((a, b) => (a.fingerprint < b.fingerprint ? -1 : 1))
 }

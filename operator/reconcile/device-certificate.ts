@@ -1,19 +1,17 @@
 /** The step of a device's reconcile for its certificate: issued, taken over, or none of ours. */
-import { DEVICE_REASONS } from '../../crds/device.ts'
+import { DEVICE_REASONS, ROTATE_ANNOTATION } from '../../crds/device.ts'
 import type { DeviceStatus } from '../../crds/device-status.ts'
-import { COMMON_REASONS } from '../../crds/meta.ts'
 import type { Secret } from '../api/resources.ts'
 import { deviceSecret, deviceSecretName } from '../build/credentials.ts'
 import { certificateSource, deviceName, isIssued } from '../compile/device-record.ts'
 import { parseDuration } from '../compile/duration.ts'
-import { hubDeviceCaSecret, hubServerTlsSecret } from '../compile/names.ts'
 import { issueDeviceCertificate } from '../pki/issue.ts'
-import { type Pair, readPair } from '../pki/pair.ts'
+import { isIssuedBy, type Pair, readPair } from '../pki/pair.ts'
 import { PkiError } from '../pki/pki-error.ts'
 import { newSerial } from '../pki/profile.ts'
 import type { EventText } from '../runtime/events.ts'
-import { objectKey } from '../runtime/resource.ts'
-import { secretText } from '../watch/secret-reader.ts'
+import { keyOf } from '../runtime/resource.ts'
+import { hubKeyOf } from '../watch/indexes.ts'
 import { type CertificatePart, partOf, type Source } from './certificate-part.ts'
 import {
   type CertificateState,
@@ -24,29 +22,34 @@ import {
   issueReason,
   spreadRenewal,
   withCurrent,
+  withPromoted,
   withRevoked,
 } from './certificate-state.ts'
+import { type Authorities, authorities } from './device-authorities.ts'
+import { enrolledCertificate } from './device-enrolment.ts'
 import type { DeviceScope } from './device-part.ts'
 import { providedCertificate } from './device-provided-certificate.ts'
 import { EVENT_REASONS } from './event-reasons.ts'
+import type { HeldCertificate } from './held-certificates.ts'
 import { asKept } from './hub-part.ts'
-import { findOwnedSecret, knownOwnedSecret } from './owned-secret.ts'
+import { findOwnedSecret } from './owned-secret.ts'
 import { isFromCa, noteIssued, pairOf } from './pairs.ts'
-import { type Problem, ROTATE_ANNOTATION, stalledBy, waitsFor } from './tools.ts'
+import { memberKey } from './published.ts'
+import { ROTATION_ANNOTATION, stalledBy } from './tools.ts'
 
-/** The annotation of a certificate Secret with the rotation that it was made by. */
-const ROTATION_ANNOTATION = 'iot.hublet.dev/rotation'
 /** Of a device that says nothing about its certificate; the default of the field. */
 const DEFAULT_DURATION = '8760h'
 
 export async function deviceCertificate(scope: DeviceScope): Promise<CertificatePart> {
   const { device, hub, now } = scope
   const source = certificateSource(hub, device)
-  const state = stateFor(source, scope.tools.computed.statusOf(device), now)
+  const known = stateFor(source, scope.tools.computed.statusOf(device), now)
+  const used = scope.tools.activities.usedOf(device)
+  const state = used === undefined ? known : { ...known, used }
   if (isIssued(hub, device)) return await issued(scope, source, state)
+  if (device.spec.certificate?.enrolled !== undefined) return await enrolledCertificate(scope, source, state)
   if (source === 'Provided') return await providedCertificate(scope, state)
-  const known = device.spec.revoked ? withRevoked(state, undefined, now) : state
-  return partOf({ source, state: known, now })
+  return partOf({ source, state: device.spec.revoked ? withRevoked(state, undefined, now) : state, now })
 }
 
 /** Certificates of a source that the spec no longer asks for are accepted no more; what was revoked stays so. */
@@ -83,31 +86,6 @@ async function issued(scope: DeviceScope, source: Source, state: CertificateStat
   }
 }
 
-interface Authorities {
-  ca: Pair
-  /** What the device checks the hub with. */
-  serverCaPem: string
-}
-
-/** Both are put in place by the reconcile of the hub. */
-async function authorities(scope: DeviceScope): Promise<Authorities | { problem: Problem }> {
-  const { tools, hub, signal } = scope
-  const { name, namespace } = hub.metadata
-  const { secretRef } = scope.trust.deviceCA
-  const secret =
-    secretRef === undefined
-      ? knownOwnedSecret(tools.world, hub, hubDeviceCaSecret(name))
-      : await tools.secrets.read(objectKey(namespace, secretRef.name), signal)
-  const ca = secret && pairOf(secret)
-  const server = knownOwnedSecret(tools.world, hub, hubServerTlsSecret(name))
-  const serverCaPem = server && secretText(server, 'ca.crt')
-  if (ca === undefined || ca === 'unreadable' || serverCaPem === undefined)
-    return {
-      problem: waitsFor(COMMON_REASONS.HubNotReady, `the certificates of Hub ${name} are not in place yet`),
-    }
-  return { ca, serverCaPem }
-}
-
 async function issuedBy(
   { ca, serverCaPem }: Authorities,
   scope: DeviceScope,
@@ -115,15 +93,15 @@ async function issuedBy(
 ): Promise<CertificatePart> {
   const { device, now } = scope
   const wish = wishOf(scope)
-  const { pair, found } = secret === undefined ? {} : foundIn(secret, ca)
-  const reason = issueReason({ wish, found, state, caNotAfter: ca.facts.notAfter, now })
-  const current = reason === undefined && pair !== undefined ? pair : await issue(wish, ca, scope)
+  const { current, isHeld, reason } = await newest(ca, scope, { wish, state, secret })
   const rotation = secret?.metadata.annotations?.[ROTATION_ANNOTATION]
   // Whatever a certificate is issued for, it is one newer than the rotation that was asked for.
   const handledRotation = wish.rotation ?? rotation ?? state.handledRotation
   // On a hub with a CA of the user's the chain counts, so a replaced certificate is good until it ends.
-  const overlap = source === 'HubCA' ? undefined : wish.renewBefore
-  const next = withCurrent(state, current.facts, { now, overlap })
+  const overlap = source === 'HubCA' ? undefined : wish.overlap
+  const replaced = withCurrent(state, current.facts, { now, overlap })
+  const isShared = source === 'HubCA' || device.spec.allowMultipleConnections
+  const next = withPromoted(replaced, { isShared })
   const desired = deviceSecret(device, current, serverCaPem)
   if (handledRotation !== undefined)
     desired.object.metadata.annotations = { [ROTATION_ANNOTATION]: handledRotation }
@@ -135,9 +113,67 @@ async function issuedBy(
       secretName: deviceSecretName(device),
       dueAt: [current.facts.notAfter - wish.renewBefore],
     }),
-    desired: [{ ...desired, known: secret ?? ('absent' as const) }],
-    events: reason === undefined || reason === 'Missing' ? [] : [replacedEvent(reason, current)],
+    desired: isHeld ? [] : [{ ...desired, known: secret ?? ('absent' as const) }],
+    kept: isHeld && secret !== undefined ? [asKept(secret)] : [],
+    events: isHeld || reason === undefined || reason === 'Missing' ? [] : [replacedEvent(reason, current)],
   }
+}
+
+interface Newest {
+  current: Pair
+  /** Brokers do not know it yet, so it is not handed out. */
+  isHeld: boolean
+  /** Why it takes the place of the one in the Secret; undefined: it is that one. */
+  reason: IssueReason | undefined
+}
+
+/** These leave the device with a certificate that goes on to be accepted, so there is time to tell brokers first. */
+const UNHURRIED: ReadonlySet<IssueReason> = new Set([
+  'RenewalDue',
+  'RotationAsked',
+  'IssuerChanged',
+  'KeyAlgorithmChanged',
+  'DurationShortened',
+])
+
+async function newest(
+  ca: Pair,
+  scope: DeviceScope,
+  { wish, state, secret }: { wish: CertificateWish; state: CertificateState; secret: Secret | undefined },
+): Promise<Newest> {
+  const { device, now, tools } = scope
+  const held = tools.held.of(device)
+  const inSecret: Partial<ReturnType<typeof foundIn>> = secret === undefined ? {} : foundIn(secret, ca)
+  const found = held === undefined ? inSecret.found : foundHeld(held, ca)
+  const reason = issueReason({ wish, found, state, caNotAfter: ca.facts.notAfter, now })
+  const known = held?.pair ?? inSecret.pair
+  const isKept = reason === undefined && known !== undefined
+  const current = isKept ? known : await issue(wish, ca, scope)
+  const why = isKept ? held?.reason : reason
+  if (
+    secret === undefined ||
+    why === undefined ||
+    current.facts.fingerprint === inSecret.pair?.facts.fingerprint
+  ) {
+    tools.held.forget(keyOf(device))
+    return { current, isHeld: false, reason: isKept ? undefined : reason }
+  }
+  const isHeld = UNHURRIED.has(why) && !isPublished(scope, current)
+  // Kept until the Secret is seen to hold it: the copy of the cluster may be behind.
+  tools.held.hold(device, { pair: current, reason: why, rotation: wish.rotation })
+  return { current, isHeld, reason: why }
+}
+
+function isPublished({ tools, device }: DeviceScope, { facts: { fingerprint } }: Pair): boolean {
+  const hub = tools.published.get(hubKeyOf(device))
+  const member = hub?.members.get(memberKey('Device', device.metadata.name))
+  return member?.uid === device.metadata.uid && member?.facts.includes(fingerprint) === true
+}
+
+function foundHeld({ pair, rotation }: HeldCertificate, ca: Pair): FoundCertificate {
+  const { facts, keyAlgorithm } = pair
+  const found = { facts, keyAlgorithm, isFromCa: isIssuedBy(pair.certificatePem, ca.certificatePem) }
+  return rotation === undefined ? found : { ...found, rotation }
 }
 
 function foundIn(secret: Secret, ca: Pair): { pair?: Pair; found: FoundCertificate | 'unreadable' } {
@@ -159,6 +195,7 @@ function wishOf({ device }: DeviceScope): CertificateWish {
     keyAlgorithm: managed?.keyAlgorithm ?? 'ECDSA-P256',
     duration,
     renewBefore: spreadRenewal(renewBefore, duration, device.metadata.uid ?? ''),
+    overlap: parseDuration(managed?.overlap ?? '') ?? renewBefore,
     // What the status can hold.
     ...(rotation === undefined ? {} : { rotation: rotation.slice(0, 256) }),
   }

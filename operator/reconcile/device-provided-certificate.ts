@@ -8,6 +8,7 @@ import { secretText } from '../watch/secret-reader.ts'
 import { type CertificatePart, partOf } from './certificate-part.ts'
 import { type CertificateState, isRevoked, withCurrent, withRevoked } from './certificate-state.ts'
 import type { DeviceScope } from './device-part.ts'
+import { revokedCertificates } from './revoked-certificates.ts'
 import { type Problem, stalledBy, waitsFor } from './tools.ts'
 
 export async function providedCertificate(
@@ -23,11 +24,14 @@ export async function providedCertificate(
   }
   // Another certificate in the spec takes the place of the one before at once: that is what the user asks for.
   const { current: _, ...rest } = state
+  const { fingerprint, notAfter } = found.facts
   const next = device.spec.revoked
-    ? withRevoked(state, found.facts, now)
-    : withCurrent({ ...rest, retiring: [] }, found.facts, { now, overlap: 0 })
+    ? withRevoked(state, { fingerprint, notAfter }, now)
+    : withCurrent({ ...rest, retiring: [] }, { fingerprint, notAfter }, { now, overlap: 0 })
   const part = partOf({ source, state: next, now, dueAt: [found.facts.notAfter] })
-  if (device.spec.revoked || !isRevoked(state, found.facts.fingerprint)) return part
+  const ofBefore = revokedCertificates(scope.tools.world, scope.hub, now)
+  const isRefused = isRevoked(state, fingerprint) || ofBefore.some((one) => one.fingerprint === fingerprint)
+  if (device.spec.revoked || !isRefused) return part
   const message = 'spec.certificate.provided: expected another certificate than the one that was revoked'
   return { ...part, problems: [stalledBy(DEVICE_REASONS.CertificateInvalid, message)] }
 }

@@ -1,35 +1,37 @@
-/** Which CA the devices of a hub are checked by, and which one was checked by the operator last. */
+/** Which CA the devices of a hub are checked by: the one that was found good last, kept in a Secret of the hub. */
 
-import { HUB_REASONS } from '../../crds/hub.ts'
-import { COMMON_REASONS } from '../../crds/meta.ts'
 import type { Hub, Secret } from '../api/resources.ts'
-import { deviceCaSecret, deviceTrustSecret } from '../build/credentials.ts'
-import { hubDeviceCaSecret, hubDeviceTrustSecret } from '../compile/names.ts'
-import { openCa } from '../pki/certificate-authority.ts'
-import { facts, readCertificate } from '../pki/facts.ts'
-import { PkiError } from '../pki/pki-error.ts'
-import { openProvidedCa } from '../pki/provided-ca.ts'
-import { objectKey } from '../runtime/resource.ts'
+import { deviceTrustSecret } from '../build/credentials.ts'
+import { hubDeviceTrustSecret } from '../compile/names.ts'
+import type { DatedRevocationList } from '../compile/revocation.ts'
+import { allTrusted, living, type RetiredCa, type TrustedCas } from '../compile/trusted-cas.ts'
+import { certificatesIn, facts, readCertificate } from '../pki/facts.ts'
+import { unrevokedCas } from '../pki/revocation-list.ts'
+import type { Desired } from '../runtime/apply.ts'
 import { secretText } from '../watch/secret-reader.ts'
-import { emptyPart, failedPart, type HubPart, type HubScope } from './hub-part.ts'
-import { ensureManagedCa } from './managed-ca.ts'
-import { findOwnedSecret, knownOwnedSecret } from './owned-secret.ts'
-import { certificatesIn } from './pairs.ts'
-import { stalledBy, type Tools, waitsFor } from './tools.ts'
+import { knownOwnedSecret } from './owned-secret.ts'
+import type { Tools } from './tools.ts'
 
-type DeviceCA = Hub['spec']['deviceCA']
+export type DeviceCA = Hub['spec']['deviceCA']
 
 export interface DeviceTrust {
   /** As the spec had it when it was found good; of a provided one without the certificates. */
   deviceCA: DeviceCA
-  /** PEM, one text each. */
+  cas: TrustedCas
+  /** What they have revoked. */
+  lists: DatedRevocationList[]
+  /** All CAs but those that are revoked, PEM, one text each, in the order in which brokers take them. */
   caCertificates: string[]
 }
 
 /** The device CA in force; undefined: none was found good yet. */
-export function trustInForce(world: Pick<Tools['world'], 'secrets'>, hub: Hub): DeviceTrust | undefined {
+export function trustInForce(
+  world: Pick<Tools['world'], 'secrets'>,
+  hub: Hub,
+  now: number,
+): DeviceTrust | undefined {
   const secret = knownOwnedSecret(world, hub, hubDeviceTrustSecret(hub.metadata.name))
-  return secret && readTrust(secret)
+  return secret && readTrust(secret, now)
 }
 
 /** The hub as its devices see it: with the device CA in force, whatever the spec asks for by now. */
@@ -38,14 +40,43 @@ export const inForce = (hub: Hub, { deviceCA }: DeviceTrust): Hub => ({
   spec: { ...hub.spec, deviceCA },
 })
 
-function readTrust(secret: Secret): DeviceTrust | undefined {
+/** What `readTrust` reads. Retired CAs go by the clock, also while the spec cannot be followed. */
+export function trustSecret(
+  hub: Hub,
+  { deviceCA, cas, lists }: Pick<DeviceTrust, 'deviceCA' | 'cas' | 'lists'>,
+): Desired {
+  const { next, retired } = cas
+  return deviceTrustSecret(hub, {
+    deviceCA,
+    caPem: cas.current.join(''),
+    beside: {
+      ...(next.length + retired.length === 0 ? {} : { beside: { next, retired } }),
+      ...(lists.length === 0 ? {} : { lists }),
+    },
+  })
+}
+
+export function readTrust(secret: Secret, now: number): DeviceTrust | undefined {
   try {
     const deviceCA = JSON.parse(secretText(secret, 'device-ca.json') ?? '') as DeviceCA
     if (!['managed', 'secretRef', 'provided'].some((name) => name in deviceCA)) return undefined
-    return { deviceCA, caCertificates: certificatesIn(secretText(secret, 'ca.crt') ?? '').filter(isReadable) }
+    const current = certificatesIn(secretText(secret, 'ca.crt') ?? '').filter(isReadable)
+    const cas = { current, ...casBeside(secret, now) }
+    const lists = JSON.parse(secretText(secret, 'lists.json') ?? '[]') as DatedRevocationList[]
+    return { deviceCA, cas, lists, caCertificates: unrevokedCas(allTrusted(cas), lists) }
   } catch {
     // Edited by somebody; the next run of the hub writes it anew.
     return undefined
+  }
+}
+
+function casBeside(secret: Secret, now: number): Pick<TrustedCas, 'next' | 'retired'> {
+  const text = secretText(secret, 'beside.json')
+  if (text === undefined) return { next: [], retired: [] }
+  const { next, retired } = JSON.parse(text) as { next: string[]; retired: RetiredCa[] }
+  return {
+    next: next.filter(isReadable),
+    retired: living(retired, now).filter(({ certificate }) => isReadable(certificate)),
   }
 }
 
@@ -58,100 +89,6 @@ function isReadable(pem: string): boolean {
   }
 }
 
-/** The step of a hub's reconcile that finds its device CA, and makes it where that is ours to do. */
-export async function deviceAuthority(scope: HubScope): Promise<HubPart> {
-  const { hub } = scope
-  const { deviceCA } = hub.spec
-  const trust = await findOwnedSecret(scope.tools, hub, hubDeviceTrustSecret(hub.metadata.name), scope.signal)
-  if (trust.problem !== undefined) return failedPart(trust.problem)
-  // The key of a CA is not thrown away because the spec looks elsewhere for a while.
-  const own = await findOwnedSecret(scope.tools, hub, hubDeviceCaSecret(hub.metadata.name), scope.signal)
-  const found = await findAuthority(scope)
-  if ('problem' in found) return withStatus(failedPart(found.problem, trust.secret, own.secret), trust.secret)
-  const { part, caPem, kept } = found
-  const desired = { ...deviceTrustSecret(hub, kept, caPem), known: trust.secret ?? ('absent' as const) }
-  const isMade = deviceCA.managed !== undefined
-  return {
-    ...part,
-    desired: [...part.desired, desired],
-    kept: isMade || own.secret === undefined ? [] : [own.secret],
-    status: { deviceCA: caStatus(certificatesIn(caPem)) },
-  }
-}
-
-type Authority =
-  | { part: HubPart; caPem: string; kept: DeviceCA }
-  | { problem: ReturnType<typeof stalledBy>; part?: undefined }
-
-async function findAuthority(scope: HubScope): Promise<Authority> {
-  const { managed, secretRef, provided } = scope.hub.spec.deviceCA
-  if (secretRef !== undefined) return await authorityOfSecret(scope, secretRef.name)
-  if (provided !== undefined) return authorityOfSpec(scope, provided)
-  const { name } = scope.hub.metadata
-  const keyAlgorithm = managed?.keyAlgorithm ?? 'ECDSA-P256'
-  const made = await ensureManagedCa(scope, {
-    secretName: hubDeviceCaSecret(name),
-    commonName: `${name} device CA`,
-    keyAlgorithm,
-    build: (pair, bundlePem) => deviceCaSecret(scope.hub, pair, bundlePem),
-  })
-  if ('problem' in made) return made
-  const { desired, events, dueAt, bundlePem } = made.ca
-  const part = { ...emptyPart(), desired: [desired], events, dueAt }
-  return { part, caPem: bundlePem, kept: { managed: { keyAlgorithm } } }
-}
-
-/** A CA of the user's with its key: read anew at every run, so a renewed one takes effect by itself. */
-async function authorityOfSecret({ tools, hub, now, signal }: HubScope, name: string): Promise<Authority> {
-  const key = objectKey(hub.metadata.namespace, name)
-  const secret = await tools.secrets.read(key, signal)
-  if (secret === undefined)
-    return {
-      problem: waitsFor(COMMON_REASONS.SecretNotFound, `spec.deviceCA.secretRef: there is no Secret ${name}`),
-    }
-  const certificatePem = secretText(secret, 'tls.crt') ?? ''
-  const privateKeyPem = secretText(secret, 'tls.key') ?? ''
-  try {
-    openCa({ certificatePem, privateKeyPem }, now)
-  } catch (error) {
-    if (!(error instanceof PkiError)) throw error
-    const part = error.field === 'ca.privateKeyPem' ? 'tls.key' : 'tls.crt'
-    const { expected, got } = error.fault
-    const message = `spec.deviceCA.secretRef[${part}]: expected ${expected}, got ${got}`
-    return { problem: stalledBy(HUB_REASONS.DeviceCAInvalid, message) }
-  }
-  const caPem = [
-    ...new Set([...certificatesIn(certificatePem), ...certificatesIn(secretText(secret, 'ca.crt') ?? '')]),
-  ].join('')
-  const dueAt = facts(certificatePem).notAfter
-  return { part: { ...emptyPart(), dueAt }, caPem, kept: { secretRef: { name } } }
-}
-
-/** A CA without its key has to be shown to be the user's: by a certificate that only its owner can have made. */
-function authorityOfSpec({ hub, now }: HubScope, provided: NonNullable<DeviceCA['provided']>): Authority {
-  const { uid = '', name, namespace } = hub.metadata
-  try {
-    const names = [uid, `${name}.${namespace}`]
-    const chain = openProvidedCa(provided, { field: 'spec.deviceCA.provided', names, now })
-    return {
-      part: { ...emptyPart(), dueAt: Math.min(...chain.map((pem) => facts(pem).notAfter)) },
-      caPem: chain.join(''),
-      kept: { provided: { certificate: '', challengeCertificate: '' } },
-    }
-  } catch (error) {
-    if (!(error instanceof PkiError)) throw error
-    const isChallenge = error.field.endsWith('challengeCertificate')
-    const reason = isChallenge ? HUB_REASONS.ChallengeFailed : HUB_REASONS.DeviceCAInvalid
-    return { problem: stalledBy(reason, error.message) }
-  }
-}
-
-/** The status tells what is in force, so it stays when the new one is no good. */
-function withStatus(part: HubPart, trust: Secret | undefined): HubPart {
-  const known = trust && readTrust(trust)
-  return known === undefined ? part : { ...part, status: { deviceCA: caStatus(known.caCertificates) } }
-}
-
 /** The API takes 16 fingerprints. */
 const MAX_FINGERPRINTS = 16
 
@@ -162,5 +99,18 @@ export function caStatus(certificates: readonly string[]): { fingerprints: strin
   return {
     fingerprints: all.map(({ fingerprint }) => fingerprint),
     notAfter: new Date(first).toISOString().replace(/\.\d{3}Z$/, 'Z'),
+  }
+}
+
+/** The same of CAs of the user's, with what becomes of each. The hub's own comes first. */
+export function trustStatus({ current, next, retired }: TrustedCas) {
+  const [coming] = next.filter((pem) => !current.includes(pem))
+  const leaving = retired
+    .filter(({ certificate }) => !current.includes(certificate))
+    .map(({ certificate, until }) => ({ fingerprint: facts(certificate).fingerprint, until }))
+  return {
+    ...caStatus([...new Set([...current, ...next, ...retired.map(({ certificate }) => certificate)])]),
+    ...(coming === undefined ? {} : { next: { fingerprint: facts(coming).fingerprint } }),
+    ...(leaving.length === 0 ? {} : { retired: leaving }),
   }
 }

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { encodeDigest } from '../../contract/activity-digest.ts'
 import { verifyPassword } from '../../contract/password-verifier.ts'
 import { deviceDigestKey } from '../../contract/redis-keys.ts'
-import { DEVICES, type Device, HUBS, SECRETS, type Secret } from '../api/resources.ts'
+import { DEVICES, type Device, HUBS, type Hub, SECRETS, type Secret } from '../api/resources.ts'
 import { Stage, type TestOperator, textOf, untilCondition, untilReady } from '../operator.fixture.ts'
 import { fingerprint } from '../pki/facts.ts'
 import { issueDeviceCertificate } from '../pki/issue.ts'
@@ -21,7 +21,7 @@ beforeEach(async () => {
 })
 afterEach(() => stage.close())
 
-const waiting = { timeout: 30_000, interval: 50 }
+const waiting = { timeout: 60_000, interval: 50 }
 const post = (name: string, spec: object = {}, metadata: object = {}) =>
   stage.space.post<Device & { metadata: { uid?: string } }>(DEVICES, name, {
     metadata,
@@ -96,12 +96,52 @@ describe('a managed certificate', () => {
     await ready('lamp')
   })
 
-  it('is renewed by itself when its time has come', async () => {
-    await post('lamp', { certificate: { managed: { duration: '1h', renewBefore: '59m56s' } } })
+  it('that replaced another ends the overlap once a broker has let it in', async () => {
+    await first.stop()
+    stage.start({ activityEveryMs: 100 })
+    await post('lamp')
+    await ready('lamp')
+    const old = fingerprint(textOf(await secret('device-lamp-tls'), 'tls.crt'))
+    await edit('lamp', { metadata: { annotations: { 'iot.hublet.dev/rotate': 'now' } } })
+    const { id, certificate } = await vi.waitFor(async () => {
+      const found = await record('lamp', {})
+      expect(found.certificate.fingerprints).toHaveLength(2)
+      return found
+    }, waiting)
+    const next = certificate.fingerprints.find((one) => one !== old) ?? ''
+    const uid = (await stage.space.get<KubeObject>(HUBS, 'home')).metadata.uid ?? ''
+    const broker = stage.redis.client()
+    const notAfter = Math.floor(Date.now() / 1000) * 1000 + HOUR
+    const report = (shown: string) =>
+      broker.hset(
+        deviceDigestKey(uid),
+        id,
+        encodeDigest({ connections: 1, lastActivityAt: 1, certificate: { fingerprint: shown, notAfter } }),
+      )
+    const used = (shown: string) =>
+      vi.waitFor(
+        async () => expect((await get('lamp')).status?.certificate?.used?.fingerprint).toBe(shown),
+        waiting,
+      )
+    await report(old)
+    await used(old)
+    await record('lamp', { certificate: { fingerprints: [old, next].sort() } })
+    await report(next)
+    await used(next)
+    await record('lamp', { certificate: { fingerprints: [next] } })
     await vi.waitFor(
-      async () => expect((await get('lamp')).status?.certificate?.fingerprints).toHaveLength(2),
+      async () => expect((await get('lamp')).status?.certificate).not.toHaveProperty('retiring'),
       waiting,
     )
+  })
+
+  it('is renewed by itself when its time has come', async () => {
+    await post('lamp', { certificate: { managed: { duration: '1h', renewBefore: '59m56s' } } })
+    await vi.waitFor(async () => {
+      // Its time comes again every few seconds.
+      const { fingerprints = [] } = (await get('lamp')).status?.certificate ?? {}
+      expect(fingerprints.length).toBeGreaterThan(1)
+    }, waiting)
     await stage.space.delete(DEVICES, 'lamp')
   })
 
@@ -161,6 +201,11 @@ describe('a revocation', () => {
     await record('lamp', { revoked: true, revokedFingerprints: [{ fingerprint: print }] })
     await vi.waitFor(async () => expect(await secretNames()).not.toContain('device-lamp-tls'), waiting)
     await untilCondition(stage.space, DEVICES, 'lamp', { type: 'Ready', status: 'True', reason: 'Revoked' })
+    const { message } = await untilCondition(stage.space, DEVICES, 'lamp', {
+      type: 'Revoked',
+      status: 'True',
+    })
+    expect(message).toMatch(/^the device is refused, and 1 certificate of it until \d{4}-.*Z$/)
     await edit('lamp', { spec: { revoked: false } })
     await ready('lamp')
     const next = fingerprint(textOf(await secret('device-lamp-tls'), 'tls.crt'))
@@ -213,6 +258,20 @@ describe('a certificate of the user', () => {
       reason: 'CertificateInvalid',
     })
     expect(message).toContain('expected another certificate than the one that was revoked')
+    // Nor by a Device that is deleted and made anew, as an older commit would have it.
+    await stage.space.delete(DEVICES, 'named')
+    const listed = { fingerprint: fingerprint(other), until: expect.any(String) }
+    await vi.waitFor(
+      async () => expect((await stage.state('home')).hub?.revokedFingerprints).toEqual([listed]),
+      waiting,
+    )
+    await post('named', { certificate: { provided: { secretRef: { name: 'cert' } } } })
+    await untilCondition(stage.space, DEVICES, 'named', { type: 'Stalled', reason: 'CertificateInvalid' })
+    expect((await stage.state('home')).hub?.revokedFingerprints).toEqual([listed])
+    await vi.waitFor(async () => {
+      const { status } = await stage.space.get<Hub>(HUBS, 'home')
+      expect(status?.revoked).toEqual({ certificates: 1, until: expect.any(String) })
+    }, waiting)
     // None of ours was made.
     expect((await secretNames()).filter((name) => name?.startsWith('device-'))).toEqual([])
   })

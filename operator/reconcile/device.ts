@@ -3,6 +3,7 @@ import type { DeviceStatus } from '../../crds/device-status.ts'
 import { COMMON_REASONS } from '../../crds/meta.ts'
 import { DEVICES, type Device, SECRETS } from '../api/resources.ts'
 import { deviceRecord } from '../compile/device-record.ts'
+import { pendingUntil } from '../compile/provisioned-device.ts'
 import type { Applier } from '../runtime/apply.ts'
 import { type Finding, failing } from '../runtime/conditions.ts'
 import type { Reconcile } from '../runtime/controller.ts'
@@ -19,8 +20,10 @@ import { devicePassword } from './device-password.ts'
 import { asProblem, deviceFindings } from './device-status.ts'
 import { inForce, trustInForce } from './device-trust.ts'
 import { enter } from './entrance.ts'
+import { expirePending } from './expire-pending.ts'
 import { next } from './hub.ts'
 import { deviceFacts, factsText } from './hub-facts.ts'
+import { earliest } from './hub-part.ts'
 import { finalizeMember } from './member-deletion.ts'
 import { memberKey } from './published.ts'
 import { tellReadiness } from './ready-events.ts'
@@ -40,6 +43,7 @@ export function deviceReconcile(tools: Tools): Reconcile {
     const device = tools.world.devices.get(key)
     if (device === undefined) {
       tools.computed.forget(key)
+      tools.held.forget(key)
       tools.activities.forgetDevice(key)
       return done()
     }
@@ -52,6 +56,7 @@ export function deviceReconcile(tools: Tools): Reconcile {
     const { signal } = context
     const finalizer = { client, resource: DEVICES, object: device, finalizer: FINALIZER, signal }
     if ((await ensureFinalizer(finalizer)) === 'added') return done()
+    if (await expirePending(tools, device, signal)) return done()
     const found = findHub(tools, device, signal)
     if (found === 'unseen') return done()
     if ('problem' in found) {
@@ -78,11 +83,11 @@ function findHub(
     return {
       problem: waitsFor(COMMON_REASONS.HubNotFound, `spec.hubRef: there is no Hub ${name} in this namespace`),
     }
-  const trust = trustInForce(tools.world, hub)
+  const now = tools.clock.now()
+  const trust = trustInForce(tools.world, hub, now)
   if (trust === undefined && hub.status?.observedGeneration === undefined) return 'unseen'
   if (trust === undefined)
     return { problem: waitsFor(COMMON_REASONS.HubNotReady, `Hub ${name} has no device CA in place yet`) }
-  const now = tools.clock.now()
   return { scope: { tools, device, hub: inForce(hub, trust), trust, now, signal } }
 }
 
@@ -103,7 +108,8 @@ async function run(scope: DeviceScope, applier: Applier): Promise<Outcome> {
     throw error
   }
   await tell(scope, certificate.status, problems)
-  return next(problems, certificate.dueAt, scope.now)
+  const dueAt = earliest([certificate.dueAt, pendingUntil(scope.hub, device)])
+  return next(problems, dueAt, scope.now)
 }
 
 /**
@@ -136,7 +142,12 @@ async function tell(
   const diagnostics = isPublished ? (published?.diagnostics.get(key) ?? []) : []
   await patchStatus(tools, device, {
     fields,
-    findings: deviceFindings({ device, problems: all, diagnostics }),
+    findings: deviceFindings({
+      device,
+      problems: all,
+      diagnostics,
+      revoked: certificate.revokedFingerprints ?? [],
+    }),
     signal,
   })
 }

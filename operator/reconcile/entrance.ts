@@ -29,8 +29,8 @@ export async function enter(tools: Tools, { resource, object, fieldManager, sign
   if (answer === 'open') return undefined
   if (answer === 'opening') return requeueAfter(OPENING_RETRY_MS)
   const message =
-    `the operator has no rights in namespace ${namespace}: bind ClusterRole hublet-workloads to its ` +
-    'service account there, by a RoleBinding'
+    `the operator has no rights in namespace ${namespace}: add it to watch.namespaces of the Helm chart, or ` +
+    'bind ClusterRole hublet-workloads to its service account there, by a RoleBinding'
   await writeStatus({
     client: tools.client,
     clock: tools.clock,

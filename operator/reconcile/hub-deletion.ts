@@ -82,7 +82,7 @@ function stateOff(hub: Hub): HubState {
   const off = { ...hub, spec: { ...hub.spec, enabled: false } }
   return {
     version: HUB_STATE_VERSION,
-    hub: hubRecord(off, hub.metadata.uid ?? '', []),
+    hub: hubRecord(off, hub.metadata.uid ?? '', { deviceCACertificates: [] }),
     devices: [],
     networks: [],
     routes: [],

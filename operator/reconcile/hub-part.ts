@@ -2,6 +2,7 @@ import type { HubStatus } from '../../crds/hub-status.ts'
 import type { Hub, Secret } from '../api/resources.ts'
 import { SECRETS } from '../api/resources.ts'
 import type { Desired } from '../runtime/apply.ts'
+import type { Finding } from '../runtime/conditions.ts'
 import type { EventText } from '../runtime/events.ts'
 import type { Problem, Tools } from './tools.ts'
 
@@ -15,6 +16,8 @@ export interface HubPart {
   status: Partial<HubStatus>
   /** Told once what is desired is in place. */
   events: EventText[]
+  /** Conditions beside Ready: what is true and does not keep the hub from its work. */
+  findings?: Finding[]
   /** ms since the epoch at which something is due. */
   dueAt?: number
   /** Of the step for Redis: which one it is. */

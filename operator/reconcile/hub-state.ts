@@ -1,19 +1,19 @@
 /** Brings what brokers are to know of a hub into its Redis. A loop of its own: a device is cut off also while the API server refuses everything else. */
 
+import type { Clock } from '../../contract/clock.ts'
 import type { Device, Hub, Network, Route } from '../api/resources.ts'
 import type { Diagnostic } from '../compile/diagnostic.ts'
 import type { HubFacts } from '../compile/facts.ts'
 import { compileHubState } from '../compile/hub-state.ts'
 import { HubStateError } from '../redis/hub-state-error.ts'
 import { BoundedMap } from '../runtime/bounded-map.ts'
-import type { Clock } from '../runtime/clock.ts'
 import type { Controller, Reconcile, ReconcileContext } from '../runtime/controller.ts'
 import { isDeleting } from '../runtime/finalizer.ts'
 import { done, type Outcome, requeueAfter } from '../runtime/outcome.ts'
 import type { ObjectKey } from '../runtime/resource.ts'
 import { HUB_INDEX } from '../watch/indexes.ts'
 import { DENIED_MS } from '../watch/namespace-gate.ts'
-import { inForce, trustInForce } from './device-trust.ts'
+import { type DeviceTrust, inForce, trustInForce } from './device-trust.ts'
 import { OPENING_RETRY_MS } from './entrance.ts'
 import { holders } from './hub-deletion.ts'
 import { factsText, gatherFacts } from './hub-facts.ts'
@@ -71,7 +71,7 @@ interface Telling {
 }
 
 function tellSuccess(key: ObjectKey, published: Published, { tools, wake, context }: Telling): Outcome {
-  const { hub, changes, facts } = published
+  const { hub, changes, facts, trust } = published
   const before = tools.published.get(key)
   const isNews =
     tools.published.failure(key) !== undefined ||
@@ -81,7 +81,7 @@ function tellSuccess(key: ObjectKey, published: Published, { tools, wake, contex
   if (isNews) wake.hub(key)
   else if (before.devices !== hub.devices || before.members.size !== hub.members.size) wake.hubLater(key)
   context.logger.debug({ devices: hub.devices, changes }, 'hub state was published')
-  return lookAgain(tools, facts)
+  return lookAgain(tools, facts, trust)
 }
 
 function tellFailure(key: ObjectKey, error: unknown, { tools, wake, context }: Telling): void {
@@ -96,6 +96,7 @@ interface Published {
   hub: PublishedHub
   changes: number
   facts: HubFacts
+  trust: DeviceTrust
 }
 
 /** Undefined: the hub's own reconcile has to put something in place first, which wakes this loop again. */
@@ -105,13 +106,13 @@ async function publish(
   tools: Tools,
   signal: AbortSignal,
 ): Promise<Published | undefined> {
-  const trust = trustInForce(tools.world, hub)
+  const trust = trustInForce(tools.world, hub, tools.clock.now())
   if (trust === undefined) return undefined
   const target = await redisTarget(hub, tools, signal)
   if ('problem' in target) throw new HubStateError('REDIS_UNAVAILABLE', target.problem.message)
   if (target.found === undefined) return undefined
   const members = membersOf(key, tools)
-  const facts = await gatherFacts(members, trust, tools, signal)
+  const facts = await gatherFacts({ hub, ...members }, trust, tools, signal)
   const { recordOf } = tools.records
   const input = { hub: asRun(inForce(hub, trust), tools), ...members, facts, recordOf }
   const { state, diagnostics } = compileHubState(input)
@@ -123,7 +124,7 @@ async function publish(
     diagnostics: byMember(diagnostics),
     devices: state.devices.length,
   }
-  return { hub: published, changes, facts }
+  return { hub: published, changes, facts, trust }
 }
 
 /** Nobody is let in any more once a deletion is not held up. */
@@ -171,9 +172,9 @@ function byMember(diagnostics: readonly Diagnostic[]): Map<string, Diagnostic[]>
   return found
 }
 
-/** Certificates end by the clock, and nobody tells. */
-function lookAgain({ clock }: Tools, { devices, now }: HubFacts): Outcome {
-  let next = now + LOOK_AGAIN_MS
+/** Certificates and the trust in retired CAs end by the clock, and nobody tells. */
+function lookAgain({ clock }: Tools, { devices, now }: HubFacts, { cas }: DeviceTrust): Outcome {
+  let next = Math.min(now + LOOK_AGAIN_MS, ...cas.retired.map(({ until }) => Date.parse(until)))
   for (const { certificate } of devices.values()) {
     const end = Date.parse(certificate?.notAfter ?? '')
     if (end > now && end < next) next = end

@@ -21,6 +21,8 @@ export interface HubFacts {
   failure: PublishFailure | undefined
   /** Names of Devices that keep a hub from being deleted; undefined: nobody asked for that. */
   heldBy: readonly string[] | undefined
+  /** Conditions that the steps of the run have found, beside Ready. */
+  found?: readonly Finding[]
 }
 
 /** What this version cannot do. The hub goes on with what it can. */
@@ -33,13 +35,6 @@ export function unsupported({ spec }: Hub): Problem[] {
         `spec.replicas: expected 1, as brokers cannot share a hub yet, got ${spec.replicas}; one broker serves it`,
       ),
     )
-  if (spec.autoProvisioning.enabled)
-    problems.push(
-      stalledBy(
-        HUB_REASONS.AutoProvisioningUnsupported,
-        'spec.autoProvisioning.enabled: expected false, as devices cannot be provisioned yet, got true',
-      ),
-    )
   return problems
 }
 
@@ -47,7 +42,7 @@ export function unsupported({ spec }: Hub): Problem[] {
 export function hubFindings(facts: HubFacts): { findings: Finding[]; isWaiting: boolean } {
   const problems = [...facts.problems, ...runningProblems(facts)]
   const worst = problems.find((problem) => problem.stalled) ?? problems[0]
-  const limit = limitFindings(facts)
+  const limit = [...limitFindings(facts), ...(facts.found ?? [])]
   if (worst !== undefined)
     return { findings: [...(worst.stalled ? stalled(worst) : failing(worst)), ...limit], isWaiting: false }
   if (isPublished(facts)) return { findings: [...readyFindings(facts), ...limit], isWaiting: false }

@@ -29,7 +29,7 @@ beforeEach(async () => {
 })
 afterEach(() => stage.close())
 
-const waiting = { timeout: 30_000, interval: 50 }
+const waiting = { timeout: 60_000, interval: 50 }
 const post = (spec: object = {}) =>
   stage.space.post<Hub & { metadata: { uid?: string } }>(HUBS, 'home', { spec })
 const get = () => stage.space.get<Hub>(HUBS, 'home')
@@ -146,6 +146,22 @@ describe('the device CA', () => {
   })
 })
 
+it('a node port that another Service has is told, and taken once it is free', async () => {
+  const taken = await stage.space.post<Service>(SERVICES, 'other', {
+    spec: { type: 'NodePort', ports: [{ port: 1 }] },
+  })
+  const { nodePort = 0 } = taken.spec?.ports?.[0] ?? {}
+  expect(nodePort).toBeGreaterThan(0)
+  stage.start()
+  await post({ service: { type: 'NodePort', nodePorts: { mqtts: nodePort } } })
+  const { message } = await condition({ type: 'Reconciling', reason: 'ReconcileFailed' })
+  expect(message).toContain('provided port is already allocated')
+  await stage.space.delete(SERVICES, 'other')
+  await ready()
+  const service = await stage.space.get<Service>(SERVICES, 'hub-home')
+  expect(service.spec?.ports?.find(({ name }) => name === 'mqtts')).toMatchObject({ nodePort })
+})
+
 describe('the server certificate', () => {
   const server = async () => new X509Certificate(textOf(await secret('hub-home-server-tls'), 'tls.crt'))
 
@@ -221,11 +237,6 @@ describe('the server certificate', () => {
 describe('what this version cannot do', () => {
   it.each([
     [{ replicas: 2 }, 'MultiBrokerUnsupported', 'spec.replicas: expected 1'],
-    [
-      { autoProvisioning: { enabled: true }, deviceCA: { secretRef: { name: 'ca' } } },
-      'AutoProvisioningUnsupported',
-      'spec.autoProvisioning.enabled',
-    ],
     [{ redis: { managed: {}, durability: 'Replicated' } }, 'DurabilityUnsupported', 'spec.redis.durability'],
   ])('%j is told, and the hub is served as far as it goes', async (spec, reason, text) => {
     stage.start()
@@ -421,13 +432,16 @@ describe('the end of a hub', () => {
     const annotations = { 'iot.hublet.dev/force-delete': 'true' }
     await stage.space.merge(HUBS, 'home', { metadata: { annotations } })
     await vi.waitFor(async () => expect(await stage.space.list(HUBS)).toEqual([]), waiting)
-    const events = await stage.space.list<KubeObject & { reason: string }>({
-      apiVersion: 'events.k8s.io/v1',
-      kind: 'Event',
-      plural: 'events',
-      namespaced: true,
-    })
-    expect(events.map(({ reason }) => reason)).toContain('RedisKeysLeft')
+    // Events are written on their own, so this one may come after the hub has gone.
+    await vi.waitFor(async () => {
+      const events = await stage.space.list<KubeObject & { reason: string }>({
+        apiVersion: 'events.k8s.io/v1',
+        kind: 'Event',
+        plural: 'events',
+        namespaced: true,
+      })
+      expect(events.map(({ reason }) => reason)).toContain('RedisKeysLeft')
+    }, waiting)
   })
 })
 

@@ -5,7 +5,7 @@ import { HUBS, type Hub, OWNED_RESOURCES } from '../api/resources.ts'
 import { brokerDeployment } from '../build/deployment.ts'
 import { brokerDisruptionBudget, brokerNetworkPolicy, brokerServiceAccount } from '../build/pod-guards.ts'
 import { hubService } from '../build/services.ts'
-import { hubWorkload } from '../compile/names.ts'
+import { hubDeletedDevicesConfigMap, hubRevokedConfigMap, hubWorkload } from '../compile/names.ts'
 import type { Applier, Desired } from '../runtime/apply.ts'
 import { type Finding, failing } from '../runtime/conditions.ts'
 import type { Reconcile, ReconcileContext } from '../runtime/controller.ts'
@@ -15,13 +15,15 @@ import { keyOf, objectKey } from '../runtime/resource.ts'
 import { writeStatus } from '../runtime/status.ts'
 import { HUB_INDEX } from '../watch/indexes.ts'
 import { fieldsOf, isNewsWhileWaiting } from './awaiting.ts'
-import { deviceAuthority } from './device-trust.ts'
+import { deviceAuthority } from './device-authority.ts'
 import { enter } from './entrance.ts'
 import { finalizeHub, holders } from './hub-deletion.ts'
+import { keptEntries } from './hub-entries.ts'
 import { asKept, earliest, type HubPart, type HubScope } from './hub-part.ts'
 import { hubFields, hubFindings, unsupported } from './hub-status.ts'
 import { tellReadiness } from './ready-events.ts'
 import { redisPart } from './redis-part.ts'
+import { revokedCertificates, revokedStatus } from './revoked-certificates.ts'
 import { routesPart } from './routes-part.ts'
 import { serverCertificate } from './server-certificate.ts'
 import { createApplier, FIELD_MANAGERS, FINALIZER, type Problem, refusals, type Tools } from './tools.ts'
@@ -74,7 +76,8 @@ async function run(scope: HubRun, context: ReconcileContext): Promise<Outcome> {
   }
   for (const event of parts.flatMap(({ events }) => events)) scope.tools.events.event(scope.hub, event)
   const status: Partial<HubStatus> = Object.assign(lastKnown(scope.hub), ...parts.map((part) => part.status))
-  await writeHubStatus(scope, status, problems)
+  const found = parts.flatMap((part) => part.findings ?? [])
+  await writeHubStatus(scope, status, { problems, found })
   const dueAt = earliest(parts.map((part) => part.dueAt))
   context.logger.debug({ dueAt, problems }, 'hub was looked after')
   return next(problems, dueAt, scope.now)
@@ -104,7 +107,11 @@ async function applyAll(scope: HubRun, parts: readonly HubPart[]): Promise<Probl
   ]
   const desired = [...parts.flatMap((part) => part.desired), ...workload]
   const results = await applier.apply(hub, desired, signal)
-  const kept = parts.flatMap((part) => part.kept).map(asKept)
+  const { name } = hub.metadata
+  const entries = [hubDeletedDevicesConfigMap(name), hubRevokedConfigMap(name)].map((one) =>
+    keptEntries(hub, one),
+  )
+  const kept = [...parts.flatMap((part) => part.kept).map(asKept), ...entries]
   await applier.prune(hub, [...desired, ...kept], OWNED_RESOURCES, signal)
   return refusals(results)
 }
@@ -112,7 +119,7 @@ async function applyAll(scope: HubRun, parts: readonly HubPart[]): Promise<Probl
 async function writeHubStatus(
   scope: HubRun,
   parts: Partial<HubStatus>,
-  problems: readonly Problem[],
+  { problems, found }: { problems: readonly Problem[]; found: readonly Finding[] },
 ): Promise<void> {
   const { tools, hub, heldBy } = scope
   const { world, published, settings } = tools
@@ -121,7 +128,7 @@ async function writeHubStatus(
   const deployment = world.deployments.get(workload)
   const fields = hubFields({
     hub,
-    parts,
+    parts: { ...parts, ...revokedStatus(revokedCertificates(world, hub, scope.now)) },
     deployment,
     service: world.services.get(workload),
     clusterDomain: settings.clusterDomain,
@@ -129,7 +136,7 @@ async function writeHubStatus(
     connectedDevices: tools.activities.connected(key),
   })
   const facts = { published: published.get(key), failure: published.failure(key) }
-  const { findings, isWaiting } = hubFindings({ hub, problems, deployment, heldBy, ...facts })
+  const { findings, isWaiting } = hubFindings({ hub, problems, deployment, heldBy, found, ...facts })
   if (isWaiting && !isNewsWhileWaiting(hub.status, fields)) return
   await patchStatus(scope, fields, findings)
 }

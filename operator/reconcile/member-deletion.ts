@@ -7,8 +7,10 @@ import { finalize, isDeleting } from '../runtime/finalizer.ts'
 import { done, type Outcome, Waiting } from '../runtime/outcome.ts'
 import { objectKey, type Resource } from '../runtime/resource.ts'
 import { hubKeyOf } from '../watch/indexes.ts'
+import { noteDeletion } from './deleted-devices.ts'
 import { EVENT_REASONS } from './event-reasons.ts'
 import { type MemberKind, memberKey } from './published.ts'
+import { noteRevoked } from './revoked-certificates.ts'
 import { FINALIZER, FORCE_ANNOTATION, type Tools } from './tools.ts'
 
 /** Whatever happens, the next state that reaches Redis has the object no more. */
@@ -37,6 +39,11 @@ export async function finalizeMember(
     giveUpAfterMs: GIVE_UP_AFTER_MS,
     signal,
     async cleanUp() {
+      const hub = tools.world.hubs.get(hubKeyOf(object))
+      if (kind === 'Device' && hub !== undefined) {
+        await noteDeletion(tools, hub, object as Device, signal)
+        await noteRevoked(tools, hub, object as Device, signal)
+      }
       // Where no garbage collector runs, what was applied goes with its owner all the same.
       await applier.prune(object, [], [SECRETS, SERVICES], signal)
       if (!isUnknownToBrokers(tools, kind, object))

@@ -1,7 +1,15 @@
 /** The route of a network through a Gateway of the Gateway API, whose kinds a cluster may lack. */
 import { NETWORK_REASONS } from '../../crds/network.ts'
 import type { Hub, Network } from '../api/resources.ts'
-import { GATEWAY_GROUP, networkTlsRoute, type TlsRoute, tlsRoutes } from '../build/tls-route.ts'
+import {
+  GATEWAY_GROUP,
+  type GatewayRoute,
+  type GatewayRouteKind,
+  gatewayRoutes,
+  networkRoute,
+  ROUTE_PLURALS,
+  routeKindOf,
+} from '../build/gateway-route.ts'
 import { networkService } from '../compile/names.ts'
 import { isNotFound } from '../runtime/api-error.ts'
 import type { Applier } from '../runtime/apply.ts'
@@ -12,8 +20,8 @@ import { type Problem, refusals, stalledBy, type Tools, waitsFor } from './tools
 
 /** Says of a network that it has a route, also when its spec asks for none any more. */
 export const GATEWAY_CONDITION = 'GatewayAccepted'
-/** Newest first: TLSRoute has come through all of them. */
-const VERSIONS = ['v1', 'v1alpha3', 'v1alpha2']
+/** Newest first: TLSRoute has come through all but v1beta1. */
+const VERSIONS = ['v1', 'v1beta1', 'v1alpha3', 'v1alpha2']
 
 export interface GatewayPart {
   problems: Problem[]
@@ -27,28 +35,30 @@ export async function gatewayRoute(
   applier: Applier,
   signal: AbortSignal,
 ): Promise<GatewayPart> {
-  const resource = await servedTlsRoutes(tools, signal)
+  const kind = routeKindOf(network)
+  const resource = await servedRoutes(kind, tools, signal)
   if (resource === undefined)
     return notAccepted(
-      stalledBy(
-        NETWORK_REASONS.GatewayNotAccepted,
-        'the cluster does not serve TLSRoutes of the Gateway API',
-      ),
+      stalledBy(NETWORK_REASONS.GatewayNotAccepted, `the cluster does not serve ${kind}s of the Gateway API`),
     )
-  const route = networkTlsRoute(hub, network, resource)
+  await dropRoutes(network, tools, signal, kind)
+  const route = networkRoute(hub, network, resource)
   if (route === undefined)
     return notAccepted(
-      stalledBy(NETWORK_REASONS.ListenerClosed, 'spec.exposure: the encrypted listener of the hub is closed'),
+      stalledBy(
+        NETWORK_REASONS.ListenerClosed,
+        `spec.exposure: the listener of the hub for a ${kind} is closed`,
+      ),
     )
   const results = await applier.apply(network, [route], signal)
   const problems = refusals(results)
   const [result] = results
   if (problems.length > 0 || result === undefined || result.outcome === 'refused')
     return { problems, findings: [] }
-  return verdictOf(result.object as TlsRoute)
+  return verdictOf(result.object as GatewayRoute)
 }
 
-function verdictOf({ status }: TlsRoute): GatewayPart {
+function verdictOf({ status }: GatewayRoute): GatewayPart {
   const conditions = (status?.parents ?? []).flatMap(({ conditions = [] }) => conditions)
   const refused = conditions.find(({ type, status: is }) => type === 'Accepted' && is === 'False')
   if (refused !== undefined)
@@ -66,15 +76,30 @@ const notAccepted = (problem: Problem): GatewayPart => ({
   findings: [{ type: GATEWAY_CONDITION, status: 'False', reason: problem.reason, message: problem.message }],
 })
 
-/** A network that had a route and asks for none any more. */
-export async function dropRoute(network: Network, tools: Tools, signal: AbortSignal): Promise<void> {
+/** Of a network that had a route: all but those of the kind it asks for. */
+export async function dropRoutes(
+  network: Network,
+  tools: Tools,
+  signal: AbortSignal,
+  wanted?: GatewayRouteKind,
+): Promise<void> {
   if (findCondition(network.status?.conditions, GATEWAY_CONDITION) === undefined) return
-  const resource = await servedTlsRoutes(tools, signal)
+  for (const kind of Object.keys(ROUTE_PLURALS) as GatewayRouteKind[])
+    if (kind !== wanted) await dropRoute(kind, network, tools, signal)
+}
+
+async function dropRoute(
+  kind: GatewayRouteKind,
+  network: Network,
+  tools: Tools,
+  signal: AbortSignal,
+): Promise<void> {
+  const resource = await servedRoutes(kind, tools, signal)
   if (resource === undefined) return
   const { namespace, name } = network.metadata
   const path = objectPath(resource, objectKey(namespace, networkService(name)))
   try {
-    const { body } = await tools.client.request<TlsRoute>({ method: 'GET', path, signal })
+    const { body } = await tools.client.request<GatewayRoute>({ method: 'GET', path, signal })
     if (!isOwnedBy(body, network)) return
     const preconditions = { uid: body.metadata.uid }
     await tools.client.request({ method: 'DELETE', path, body: { preconditions }, signal })
@@ -84,7 +109,11 @@ export async function dropRoute(network: Network, tools: Tools, signal: AbortSig
 }
 
 /** By discovery, which everybody may ask. */
-async function servedTlsRoutes({ client }: Tools, signal: AbortSignal): Promise<Resource | undefined> {
+async function servedRoutes(
+  kind: GatewayRouteKind,
+  { client }: Tools,
+  signal: AbortSignal,
+): Promise<Resource | undefined> {
   for (const version of VERSIONS) {
     try {
       const path = `/apis/${GATEWAY_GROUP}/${version}`
@@ -93,7 +122,8 @@ async function servedTlsRoutes({ client }: Tools, signal: AbortSignal): Promise<
         path,
         signal,
       })
-      if (body.resources?.some(({ name }) => name === 'tlsroutes')) return tlsRoutes(version)
+      if (body.resources?.some(({ name }) => name === ROUTE_PLURALS[kind]))
+        return gatewayRoutes(kind, version)
     } catch (error) {
       if (!isNotFound(error)) throw error
     }

@@ -13,7 +13,7 @@ beforeEach(async () => {
 })
 afterEach(() => stage.close())
 
-const waiting = { timeout: 30_000, interval: 50 }
+const waiting = { timeout: 60_000, interval: 50 }
 const post = (name: string, spec: object) =>
   stage.space.post(NETWORKS, name, { spec: { hubRef: { name: 'home' }, ...spec } })
 const get = (name: string) => stage.space.get<Network>(NETWORKS, name)

@@ -4,6 +4,7 @@ import { COMMON_REASONS } from '../../crds/meta.ts'
 import { NETWORK_REASONS, type NetworkStatus } from '../../crds/network.ts'
 import { type Hub, NETWORKS, type Network, SECRETS, SERVICES } from '../api/resources.ts'
 import { tokenSecret } from '../build/credentials.ts'
+import { httpPath, routeKindOf } from '../build/gateway-route.ts'
 import { LISTENERS_OF, networkListeners, networkServiceObject } from '../build/services.ts'
 import { hubWorkload, networkService, networkTokenSecret } from '../compile/names.ts'
 import type { Applier, Desired } from '../runtime/apply.ts'
@@ -22,7 +23,7 @@ import { asKept } from './hub-part.ts'
 import { endpoints } from './hub-status.ts'
 import { finalizeMember } from './member-deletion.ts'
 import { hubNotFound, hubOf, isPublished, memberFindings } from './member-status.ts'
-import { dropRoute, type GatewayPart, gatewayRoute } from './network-gateway.ts'
+import { dropRoutes, type GatewayPart, gatewayRoute } from './network-gateway.ts'
 import { hasToken, networkToken, weakness } from './network-token.ts'
 import { findOwnedSecret } from './owned-secret.ts'
 import { tellReadiness } from './ready-events.ts'
@@ -77,7 +78,7 @@ async function run(scope: NetworkScope): Promise<Outcome> {
   try {
     result = await applyAll(scope)
     if (isGateway) gateway = await gatewayRoute(scope, tools, scope.applier, signal)
-    else await dropRoute(network, tools, signal)
+    else await dropRoutes(network, tools, signal)
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)
     const findings = failing({ reason: COMMON_REASONS.ReconcileFailed, message })
@@ -182,8 +183,13 @@ function networkEndpoints({ tools, hub, network }: NetworkScope) {
   const inside = endpoints(hub, { name, object, clusterDomain }, options)
   // A Gateway listens on ports of its own; only the names are known here.
   return type === 'Gateway'
-    ? [...hostnames.map((host) => ({ name: 'gateway', url: `tls://${host}` })), ...inside]
+    ? [...hostnames.map((host) => ({ name: 'gateway', url: gatewayUrl(network, host) })), ...inside]
     : inside
+}
+
+function gatewayUrl(network: Network, host: string): string {
+  if (routeKindOf(network) === 'TLSRoute') return `tls://${host}`
+  return `${network.spec.type === 'WebSocket' ? 'wss' : 'https'}://${host}${httpPath(network)}`
 }
 
 interface StatusPatch {

@@ -57,8 +57,3 @@ export function isFromCa(secret: Secret, pair: Pair, ca: Pair): boolean {
   found.issuer = ca.facts.fingerprint
   return true
 }
-
-const BLOCK = /-----BEGIN CERTIFICATE-----[\sA-Za-z0-9+/=]+-----END CERTIFICATE-----/g
-
-/** Each certificate of a text with several, with a line feed at its end. */
-export const certificatesIn = (pem: string): string[] => (pem.match(BLOCK) ?? []).map((block) => `${block}\n`)

@@ -7,13 +7,14 @@ let stage: Stage
 
 beforeEach(async () => {
   stage = await Stage.create('route')
-  stage.start()
+  // What workers report, or that none does, is looked at every ten seconds otherwise.
+  stage.start({ activityEveryMs: 200 })
   await stage.space.post(HUBS, 'home', { spec: {} })
   await untilReady(stage.space, HUBS, ['home'])
 })
 afterEach(() => stage.close())
 
-const waiting = { timeout: 30_000, interval: 50 }
+const waiting = { timeout: 60_000, interval: 50 }
 const credentials = async () => {
   const { data = {} } = await stage.space.get<Secret>(SECRETS, 'hub-home-routes')
   const files = Object.keys(data).map((file) => [
@@ -44,9 +45,13 @@ it('a route reaches brokers as a topic, its worker by a Secret, and no pod is to
   )
   // No worker has said anything, so nobody is told that it delivers.
   await untilCondition(space, ROUTES, 'out', { type: 'Ready', status: 'Unknown', reason: 'Progressing' })
-  expect((await stage.state('home')).routes).toMatchObject([
-    { id: metadata.uid, name: 'out', topic: 'a/#', enabled: true },
-  ])
+  await vi.waitFor(
+    async () =>
+      expect((await stage.state('home')).routes).toMatchObject([
+        { id: metadata.uid, name: 'out', topic: 'a/#', enabled: true },
+      ]),
+    waiting,
+  )
   await space.merge(SECRETS, 'token', { stringData: { value: 'Bearer two' } })
   await vi.waitFor(
     async () => expect(await credentials()).toEqual({ [file]: { values: { [key]: 'Bearer two' } } }),

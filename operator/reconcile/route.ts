@@ -1,8 +1,7 @@
 /** Tells of a route whether it is known, complete and, by what its worker reports, delivering. */
-import { COMMON_REASONS } from '../../crds/meta.ts'
 import { ROUTE_REASONS, type RouteStatus } from '../../crds/route.ts'
 import { ROUTES, type Route } from '../api/resources.ts'
-import { type Finding, failing, progressing } from '../runtime/conditions.ts'
+import { type Finding, failing } from '../runtime/conditions.ts'
 import type { Reconcile } from '../runtime/controller.ts'
 import { ensureFinalizer, isDeleting } from '../runtime/finalizer.ts'
 import { done } from '../runtime/outcome.ts'
@@ -13,6 +12,7 @@ import { next } from './hub.ts'
 import { finalizeMember } from './member-deletion.ts'
 import { hubNotFound, hubOf, isPublished, memberFindings } from './member-status.ts'
 import { tellReadiness } from './ready-events.ts'
+import { routeFields, routeFindings } from './route-status.ts'
 import { routeValues } from './routes-part.ts'
 import { createApplier, FIELD_MANAGERS, FINALIZER, type Tools } from './tools.ts'
 
@@ -20,7 +20,10 @@ export function routeReconcile(tools: Tools): Reconcile {
   const applier = createApplier(tools, FIELD_MANAGERS.route)
   return async (key, context) => {
     const route = tools.world.routes.get(key)
-    if (route === undefined) return done()
+    if (route === undefined) {
+      tools.routeReports.forget(key)
+      return done()
+    }
     const entering = { resource: ROUTES, object: route, fieldManager: FIELD_MANAGERS.route }
     const closed = await enter(tools, { ...entering, signal: context.signal })
     if (closed !== undefined) return closed
@@ -32,7 +35,8 @@ export function routeReconcile(tools: Tools): Reconcile {
     if ((await ensureFinalizer(finalizer)) === 'added') return done()
     const findings = await findingsOf(route, tools, signal)
     if (findings === undefined) return done()
-    const fields = fieldsOf(route.status)
+    const report = tools.routeReports.of(route)?.report
+    const fields = report === undefined ? fieldsOf(route.status) : routeFields(report)
     tellReadiness(tools.events, route, findings)
     await writeStatus<RouteStatus>({
       client,
@@ -63,9 +67,8 @@ async function findingsOf(route: Route, tools: Tools, signal: AbortSignal): Prom
       isPublished: known,
       ready: { reason: ROUTE_REASONS.Disabled, message: 'spec.enabled is false: nothing is taken' },
     })
-  // Ready is what a worker reports about deliveries; no worker of this version moves anything.
-  return progressing({
-    reason: COMMON_REASONS.Progressing,
-    message: 'brokers know the route; no route worker has reported on it',
-  })
+  const seen = tools.routeReports.of(route)
+  // After a restart of the operator what was told of this generation holds until somebody has looked.
+  const wasTold = route.status?.observedGeneration === route.metadata.generation
+  return seen === undefined && wasTold ? undefined : routeFindings(seen?.report)
 }

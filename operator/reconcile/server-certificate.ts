@@ -1,12 +1,13 @@
 /** What the TLS listeners of a hub present, and what clients check it with. */
 
-import { HUB_REASONS } from '../../crds/hub.ts'
+import { HUB_REASONS, ROTATE_SERVER_CA_ANNOTATION } from '../../crds/hub.ts'
 import { COMMON_REASONS } from '../../crds/meta.ts'
 import type { Hub, Network, Secret } from '../api/resources.ts'
 import { serverCaConfigMap, serverCaSecret, serverTlsSecret } from '../build/credentials.ts'
+import { parseDuration } from '../compile/duration.ts'
 import { DEFAULT_NAMESPACE } from '../compile/hub-record.ts'
 import { hubServerCaSecret, hubServerTlsSecret, hubWorkload, networkService } from '../compile/names.ts'
-import { facts, needsRenewal } from '../pki/facts.ts'
+import { certificatesIn, facts, needsRenewal } from '../pki/facts.ts'
 import { issueServerCertificate } from '../pki/issue.ts'
 import type { KeyAlgorithm } from '../pki/keys.ts'
 import { isValidFor, type Pair, readPair } from '../pki/pair.ts'
@@ -15,18 +16,21 @@ import { newSerial } from '../pki/profile.ts'
 import { objectKey } from '../runtime/resource.ts'
 import { HUB_INDEX } from '../watch/indexes.ts'
 import { secretText } from '../watch/secret-reader.ts'
+import { rotationOf } from './device-authority.ts'
 import { caStatus } from './device-trust.ts'
 import { EVENT_REASONS } from './event-reasons.ts'
 import { emptyPart, failedPart, type HubPart, type HubScope } from './hub-part.ts'
 import { ensureManagedCa, type ManagedCa } from './managed-ca.ts'
 import { findOwnedSecret } from './owned-secret.ts'
-import { certificatesIn, isFromCa, pairOf } from './pairs.ts'
+import { isFromCa, pairOf } from './pairs.ts'
 import { stalledBy, waitsFor } from './tools.ts'
 
 const DAY_MS = 86_400_000
 const DURATION_MS = 90 * DAY_MS
 /** A third of its time is left when a successor is issued. */
 const RENEW_BEFORE_MS = 30 * DAY_MS
+/** Default of the field. */
+const DEFAULT_LEAD_MS = 30 * DAY_MS
 
 /** The step of a hub's reconcile for the certificate of its listeners. */
 export async function serverCertificate(scope: HubScope): Promise<HubPart> {
@@ -82,7 +86,10 @@ async function managedCertificate(scope: HubScope, own: Secret | undefined): Pro
     secretName: hubServerCaSecret(name),
     commonName: `${name} server CA`,
     keyAlgorithm: 'ECDSA-P256',
-    build: (pair, bundlePem) => serverCaSecret(hub, pair, bundlePem),
+    leadMs: parseDuration(managed?.caLeadTime ?? '') ?? DEFAULT_LEAD_MS,
+    rotation: rotationOf(hub, ROTATE_SERVER_CA_ANNOTATION),
+    handledRotation: hub.status?.serverCA?.handledRotation,
+    build: (pair, bundlePem, next) => serverCaSecret(hub, pair, bundlePem, next),
   })
   if ('problem' in made) return failedPart(made.problem, own)
   const { ca } = made
@@ -99,6 +106,7 @@ async function managedCertificate(scope: HubScope, own: Secret | undefined): Pro
     }
     return {
       ...part,
+      status: { ...part.status, serverCA: { ...part.status.serverCA, ...successionStatus(ca) } },
       desired: [ca.desired, ...part.desired],
       events: [...ca.events, ...(isNew ? [issued] : [])],
       dueAt: Math.min(ca.dueAt, pair.facts.notAfter - RENEW_BEFORE_MS),
@@ -109,6 +117,11 @@ async function managedCertificate(scope: HubScope, own: Secret | undefined): Pro
     return failedPart(stalledBy(HUB_REASONS.ServerCertificateInvalid, message), own)
   }
 }
+
+const successionStatus = ({ next, dueAt, handledRotation }: ManagedCa) => ({
+  ...(handledRotation === undefined ? {} : { handledRotation }),
+  ...(next === undefined ? {} : { next: { fingerprint: next.pair.facts.fingerprint, from: time(dueAt) } }),
+})
 
 interface LeafWish {
   ca: ManagedCa

@@ -1,10 +1,11 @@
 /** What every reconciler works with. */
+
+import type { Clock } from '../../contract/clock.ts'
 import type { Secret } from '../api/resources.ts'
 import type { BuildSettings } from '../build/object.ts'
 import type { RecordMemo } from '../compile/record-memo.ts'
 import type { ApiClient } from '../runtime/api-client.ts'
 import { Applier, type ApplyResult } from '../runtime/apply.ts'
-import type { Clock } from '../runtime/clock.ts'
 import type { EventSink } from '../runtime/events.ts'
 import type { ObjectKey } from '../runtime/resource.ts'
 import type { NamespaceGate } from '../watch/namespace-gate.ts'
@@ -12,8 +13,12 @@ import type { SecretReader } from '../watch/secret-reader.ts'
 import type { World } from '../watch/world.ts'
 import type { Activities } from './activities.ts'
 import type { ComputedStatuses } from './computed-statuses.ts'
+import type { Enrolments } from './enrolments.ts'
+import type { HeldCertificates } from './held-certificates.ts'
 import type { HubStatePublisher } from './ports.ts'
 import type { PublishedHubs } from './published.ts'
+import type { RouteReportsSeen } from './route-reports.ts'
+import type { TokenIssuerReader } from './token-issuer.ts'
 
 export interface Tools {
   /** Guarded: no write leaves it without the lease. */
@@ -28,8 +33,16 @@ export interface Tools {
   publisher: HubStatePublisher
   published: PublishedHubs
   computed: ComputedStatuses
+  held: HeldCertificates
   records: RecordMemo
   activities: Activities
+  enrolments: Enrolments
+  tokenIssuer: TokenIssuerReader
+  /** Hubs whose brokers wait for an answer: they want to hear of every publication. */
+  openAsks: Set<ObjectKey>
+  routeReports: RouteReportsSeen
+  /** Asks for a run of a device. */
+  wakeDevice: (device: ObjectKey) => void
   /** Asks for the state of a hub to be published. */
   wakeState: (hub: ObjectKey) => void
   settings: BuildSettings
@@ -42,7 +55,8 @@ export interface Tools {
 export const FINALIZER = 'iot.hublet.dev/clean-up'
 /** By it, set to `true`, a person lets an object go that cannot be cleaned up after. */
 export const FORCE_ANNOTATION = 'iot.hublet.dev/force-delete'
-export const ROTATE_ANNOTATION = 'iot.hublet.dev/rotate'
+/** Of a Secret of ours: the value of the rotate annotation that its certificate was made by. */
+export const ROTATION_ANNOTATION = 'iot.hublet.dev/rotation'
 const HASH_ANNOTATION = 'iot.hublet.dev/applied'
 
 /** Field managers: each controller owns the fields that it writes. */
@@ -51,6 +65,7 @@ export const FIELD_MANAGERS = {
   device: 'hublet-device',
   network: 'hublet-network',
   route: 'hublet-route',
+  provisioning: 'hublet-provisioning',
 } as const
 
 export const createApplier = ({ client, world }: Tools, fieldManager: string): Applier =>

@@ -1,11 +1,14 @@
 import { createHash } from 'node:crypto'
 import type { Redis } from 'ioredis'
 import { type DeviceDigest, decodeDigest } from '../../contract/activity-digest.ts'
+import type { Answer } from '../../contract/asks.ts'
 import type { HubState } from '../../contract/hub-state.ts'
 import { type RedisAccess, redisFault, redisSettings } from '../../contract/redis-access.ts'
-import { deviceDigestKey } from '../../contract/redis-keys.ts'
-import type { HubStatePublisher, PublishResult, RedisTarget } from '../reconcile/ports.ts'
+import { deviceDigestKey, routeReportKey } from '../../contract/redis-keys.ts'
+import { decodeReport, type RouteReport } from '../../contract/route-report.ts'
+import type { HubStatePublisher, PublishResult, ReceivedAsk, RedisTarget } from '../reconcile/ports.ts'
 import { BoundedMap } from '../runtime/bounded-map.ts'
+import { AskInbox } from './ask-inbox.ts'
 import { HubAclWriter } from './hub-acl-writer.ts'
 import { HubStateError } from './hub-state-error.ts'
 import { HubStateWriter } from './hub-state-writer.ts'
@@ -18,6 +21,8 @@ export interface PublisherOptions {
   mayWrite: () => boolean
   /** A Redis is there (again): its hubs want to be published, because it may have lost what it held. */
   onReady?: (hubUids: readonly string[]) => void
+  /** A broker of the hub may wait for an answer. */
+  onAsk?: (hubUid: string) => void
   /** A word of `redisFault` and where it happened, for the log. */
   onFault?: (address: string, fault: string) => void
 }
@@ -26,6 +31,7 @@ interface Connection {
   redis: Redis
   writer: HubStateWriter
   acl: HubAclWriter
+  inbox: AskInbox
   /** Of the hubs that are kept here. */
   hubs: Set<string>
   /** Hubs whose user was made since the connection was last made. */
@@ -64,6 +70,7 @@ export class RedisPublisher implements HubStatePublisher {
       const connection = await this.#connectionOf(uid, target)
       await ensureUser(connection, uid, target.hubPassword)
       const { changes } = await connection.writer.write(state)
+      connection.inbox.follow(uid)
       return { changes }
     })
   }
@@ -78,22 +85,20 @@ export class RedisPublisher implements HubStatePublisher {
     })
   }
 
-  async activity(hubUid: string): Promise<ReadonlyMap<string, DeviceDigest> | undefined> {
-    const key = this.#hubs.get(hubUid)?.connection
-    const connection = key === undefined ? undefined : this.#connections.get(key)
-    if (connection === undefined) return undefined
-    const digests = new Map<string, DeviceDigest>()
-    try {
-      const hash = await connection.redis.hgetall(deviceDigestKey(hubUid))
-      for (const [id, text] of Object.entries(hash)) {
-        const digest = decodeDigest(text)
-        if (digest !== undefined) digests.set(id, digest)
-      }
-    } catch (error) {
-      const fault = redisFault(error)
-      throw new HubStateError('REDIS_UNAVAILABLE', `hub ${hubUid}: Redis failed with ${fault}`, fault)
-    }
-    return digests
+  async asks(hubUid: string, count: number): Promise<ReceivedAsk[]> {
+    return (await this.#known(hubUid)?.inbox.read(hubUid, count)) ?? []
+  }
+
+  async answer(hubUid: string, entry: string, answer: Answer): Promise<void> {
+    await this.#known(hubUid)?.inbox.answer(hubUid, entry, answer)
+  }
+
+  activity(hubUid: string): Promise<ReadonlyMap<string, DeviceDigest> | undefined> {
+    return this.#reports(hubUid, deviceDigestKey(hubUid), decodeDigest)
+  }
+
+  routeReports(hubUid: string): Promise<ReadonlyMap<string, RouteReport> | undefined> {
+    return this.#reports(hubUid, routeReportKey(hubUid), decodeReport)
   }
 
   lastTarget(hubUid: string): RedisTarget | undefined {
@@ -107,8 +112,30 @@ export class RedisPublisher implements HubStatePublisher {
 
   async stop(): Promise<void> {
     await Promise.allSettled(this.#tails.values())
-    for (const { redis } of this.#connections.values()) redis.disconnect()
+    for (const connection of this.#connections.values()) disconnect(connection)
     this.#connections.clear()
+  }
+
+  #known(hubUid: string): Connection | undefined {
+    const key = this.#hubs.get(hubUid)?.connection
+    return key === undefined ? undefined : this.#connections.get(key)
+  }
+
+  async #reports<T>(
+    hubUid: string,
+    hashKey: string,
+    decode: (text: string) => T | undefined,
+  ): Promise<ReadonlyMap<string, T> | undefined> {
+    const connection = this.#known(hubUid)
+    if (connection === undefined) return undefined
+    try {
+      const hash = Object.entries(await connection.redis.hgetall(hashKey))
+      const decoded = hash.map(([id, text]) => [id, decode(text)] as const)
+      return new Map(decoded.filter((pair): pair is [string, T & {}] => pair[1] !== undefined))
+    } catch (error) {
+      const fault = redisFault(error)
+      throw new HubStateError('REDIS_UNAVAILABLE', `hub ${hubUid}: Redis failed with ${fault}`, fault)
+    }
   }
 
   async #inRow<T>(uid: string, run: () => Promise<T>): Promise<T> {
@@ -145,7 +172,7 @@ export class RedisPublisher implements HubStatePublisher {
 
   #open(access: RedisAccess): Connection {
     const settings = redisSettings(access)
-    const { random, mayWrite, onFault, onReady } = this.#options
+    const { random, mayWrite, onAsk, onFault, onReady } = this.#options
     const redis = createOperatorRedis(settings, {
       random,
       onFault: (fault) => {
@@ -157,6 +184,11 @@ export class RedisPublisher implements HubStatePublisher {
       redis,
       writer: new HubStateWriter({ redis, mayWrite }),
       acl: new HubAclWriter(redis),
+      inbox: new AskInbox({
+        redis,
+        listen: () => createOperatorRedis(settings, { random }),
+        onAsk: (hubUid) => onAsk?.(hubUid),
+      }),
       hubs: new Set(),
       users: new Map(),
       firstAttempt: redis.connect().catch((error) => {
@@ -182,10 +214,16 @@ export class RedisPublisher implements HubStatePublisher {
     this.#hubs.delete(uid)
     const connection = this.#connections.get(known.connection)
     connection?.hubs.delete(uid)
+    connection?.inbox.leave(uid)
     if (connection?.hubs.size !== 0) return
     this.#connections.delete(known.connection)
-    connection.redis.disconnect()
+    disconnect(connection)
   }
+}
+
+function disconnect({ redis, inbox }: Connection): void {
+  inbox.close()
+  redis.disconnect()
 }
 
 async function ensureUser(connection: Connection, uid: string, password: string | undefined): Promise<void> {

@@ -297,7 +297,7 @@ describe('HubStateWriter on a real Redis', () => {
     const next = { ...state, devices: devices.with(4711, { ...devices[4711]!, enabled: false }) }
     const started = performance.now()
     expect(await writer.write(next)).toMatchObject({ changes: 1, devicesWritten: 1 })
-    expect(performance.now() - started).toBeLessThan(1000)
+    expect(performance.now() - started).toBeLessThan(5_000)
     // Scripts count with each command they run: reading, EVALSHA, ten inside it, and the counting itself.
     expect((await commandCount(redis)) - before).toBeLessThan(20)
     expect(await storedContent(redis, state.hub.uid)).toEqual(expectedContent(next))
@@ -355,7 +355,7 @@ describe('HubStateWriter when Redis fails', () => {
   })
 
   test('converges after kill -9 of Redis at any moment of a storm of writes', {
-    timeout: 60_000,
+    timeout: 120_000,
   }, async () => {
     await using server = await startRedis({ fsync: 'always' })
     const random = new Random(20_260_902)

@@ -66,7 +66,7 @@ async function startApplier(resources: readonly Resource[], labelSelector?: stri
     informers.set(resource.plural, informer)
     views.set(resource.plural, new RecentWrites(informer, systemClock))
     informer.start()
-    await informer.whenSynced(AbortSignal.timeout(10_000))
+    await informer.whenSynced(AbortSignal.timeout(60_000))
   }
   const view = ({ plural }: Resource) => views.get(plural)
   return new Applier({ client, fieldManager: 'widget-controller', hashAnnotation: HASH, view })
@@ -88,7 +88,7 @@ function requests(): string[] {
 
 const copyShows = (resource: Resource, name: string, check: (object: KubeObject | undefined) => void) =>
   vi.waitFor(() => check(informers.get(resource.plural)!.get(space.key(name))), {
-    timeout: 10_000,
+    timeout: 60_000,
     interval: 10,
   })
 

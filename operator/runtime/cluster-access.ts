@@ -5,7 +5,7 @@
 import { readFile } from 'node:fs/promises'
 import type { RequestOptions } from 'node:https'
 import path from 'node:path'
-import type { Clock } from './clock.ts'
+import type { Clock } from '../../contract/clock.ts'
 
 /** The part of client-node's KubeConfig that an API client uses. */
 export interface ClusterAccess {

@@ -4,9 +4,9 @@
  */
 import { randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
+import type { Clock } from '../../contract/clock.ts'
 import { isConflict } from './api-error.ts'
 import type { BackoffPolicy } from './backoff.ts'
-import type { Clock } from './clock.ts'
 import type { ControllerMetrics, ReconcileResult } from './controller-metrics.ts'
 import { type Outcome, Stalled, Waiting } from './outcome.ts'
 import type { WorkQueueMetrics } from './queue-metrics.ts'

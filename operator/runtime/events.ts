@@ -4,10 +4,10 @@
  */
 import { randomBytes } from 'node:crypto'
 import type { Logger } from 'pino'
+import { type Clock, pause } from '../../contract/clock.ts'
 import type { ApiClient } from './api-client.ts'
 import { isConflict, isNotFound } from './api-error.ts'
 import { BoundedMap } from './bounded-map.ts'
-import { type Clock, pause } from './clock.ts'
 import { type KubeObject, objectKey, objectPath, type Resource, resourcePath, splitKey } from './resource.ts'
 
 export interface EventText {

@@ -1,6 +1,6 @@
+import type { Clock } from '../../contract/clock.ts'
 import type { ApiClient } from './api-client.ts'
 import { isNotFound } from './api-error.ts'
-import type { Clock } from './clock.ts'
 import { type KubeObject, keyOf, objectPath, type Resource } from './resource.ts'
 
 export interface FinalizerRequest {

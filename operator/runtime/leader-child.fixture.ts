@@ -21,8 +21,8 @@ const election = new LeaderElection({
   namespace,
   name: 'test-lease',
   identity,
-  leaseDurationMs: 2_000,
-  renewDeadlineMs: 1_200,
+  leaseDurationMs: 3_000,
+  renewDeadlineMs: 2_000,
   retryMs: 300,
 })
 process.once('SIGTERM', () => void election.stop())

@@ -8,11 +8,18 @@
  * write that is under way, and clocks that run at different speeds.
  */
 import type { Logger } from 'pino'
+import { type Clock, pause } from '../../contract/clock.ts'
 import type { ApiClient } from './api-client.ts'
 import { isConflict, isNotFound } from './api-error.ts'
-import { type Clock, pause } from './clock.ts'
 import type { LeaderMetrics } from './leader-metrics.ts'
-import { createLease, type Lease, type LeaseSpec, readLease, replaceLease } from './lease.ts'
+import {
+  createLease,
+  type Lease,
+  type LeaseRequest,
+  type LeaseSpec,
+  readLease,
+  replaceLease,
+} from './lease.ts'
 
 export interface LeaderOptions {
   client: ApiClient
@@ -44,6 +51,8 @@ export interface Leadership {
 export const DEFAULT_LEASE_DURATION_MS = 15_000
 export const DEFAULT_RENEW_DEADLINE_MS = 10_000
 export const DEFAULT_RETRY_MS = 2_000
+/** A renewal under way may come in between, once; the rest is for hands that touch the lease. */
+const MAX_GIVE_UPS = 3
 
 interface Observed {
   lease: Lease
@@ -64,6 +73,8 @@ export class LeaderElection implements Leadership {
   /** When the last successful renewal was sent, on both clocks. */
   #renewed: { monotonic: number; wall: number } | undefined
   #lastBeat: number
+  /** A claim is on its way, or was cut off: the server may have taken it. */
+  #isClaiming = false
 
   constructor(options: LeaderOptions) {
     this.#options = options
@@ -122,7 +133,7 @@ export class LeaderElection implements Leadership {
     await this.#loop
     const held = this.mayWrite()
     this.#lose('stopped')
-    if (held) await this.#release()
+    if (held || this.#isClaiming) await this.#release()
   }
 
   async #run(): Promise<void> {
@@ -199,7 +210,7 @@ export class LeaderElection implements Leadership {
       const current = known ?? (await readLease(request))
       if (!known) this.#observe(current)
       if (!this.#isMine(current) && !this.#isFree()) return false
-      this.#observe(await replaceLease(request, current, this.#claim(current)))
+      await this.#claiming(replaceLease(request, current, this.#claim(current)))
       return true
     } catch (error) {
       if (isNotFound(error)) return this.#create()
@@ -222,10 +233,22 @@ export class LeaderElection implements Leadership {
     // once is the one way to two writers, as with client-go.)
     if (this.#renewed || (this.#observed && !this.#isFree())) return false
     try {
-      this.#observe(await createLease(request, this.#claim(undefined)))
+      await this.#claiming(createLease(request, this.#claim(undefined)))
       return true
     } catch (error) {
       if (isConflict(error)) return false
+      throw error
+    }
+  }
+
+  /** Until there is an answer, and when none came, the claim may have been stored. */
+  async #claiming(claim: Promise<Lease>): Promise<void> {
+    this.#isClaiming = true
+    try {
+      this.#observe(await claim)
+      this.#isClaiming = false
+    } catch (error) {
+      if (isConflict(error)) this.#isClaiming = false
       throw error
     }
   }
@@ -269,19 +292,27 @@ export class LeaderElection implements Leadership {
     const { client, namespace, name, logger } = this.#options
     const request = { client, namespace, name, timeoutMs: this.#requestMs() }
     try {
-      // Read again: the last renewal was cut off by `stop` and may have been stored or not.
-      const current = await readLease(request)
-      if (!this.#isMine(current)) return
-      await replaceLease(request, current, {
-        ...this.#claim(current),
-        holderIdentity: '',
-        leaseDurationSeconds: 1,
-      })
+      await this.#giveUp(request)
     } catch (error) {
       logger.warn(
         { lease: name, err: error },
         'lease was not given up; the next leader waits for it to run out',
       )
+    }
+  }
+
+  /** The last renewal was cut off by `stop`; it may be stored before the look here, after it, or never. */
+  async #giveUp(request: LeaseRequest): Promise<void> {
+    for (let left = MAX_GIVE_UPS; ; left -= 1) {
+      const current = await readLease(request)
+      if (!this.#isMine(current)) return
+      const spec = { ...this.#claim(current), holderIdentity: '', leaseDurationSeconds: 1 }
+      try {
+        await replaceLease(request, current, spec)
+        return
+      } catch (error) {
+        if (!isConflict(error) || left <= 1) throw error
+      }
     }
   }
 }

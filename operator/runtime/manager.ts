@@ -1,9 +1,11 @@
 /** Runs informers, controllers and an election together: in which order they start, and in which they stop. */
 import type { Logger } from 'pino'
-import { type Clock, pause } from './clock.ts'
+import { type Clock, pause } from '../../contract/clock.ts'
 import type { Controller } from './controller.ts'
 import { type Health, informerChecks, MAX_SYNC_AGE_MS } from './health.ts'
 import type { LeaderElection } from './leader.ts'
+
+const LAST_WORDS_MS = 5_000
 
 /** What a manager needs of an informer, whatever its objects are. */
 export interface ManagedInformer {
@@ -28,7 +30,10 @@ export interface ManagerOptions {
   maxSyncAgeMs?: number
   /** ms that runs going on get to end. Default 10,000; less than the pod's grace period. */
   stopTimeoutMs?: number
-  /** Runs when the controllers have stopped and writes are still allowed, e.g. to flush events. */
+  /**
+   * Runs when the controllers have stopped and writes are still allowed, e.g. to flush events. It has 5 s: with an API
+   * server that does not answer the process would outlive its grace period, and the lease would not be given up.
+   */
   beforeRelease?: () => Promise<void>
 }
 
@@ -83,15 +88,23 @@ const aborted = (signal: AbortSignal): Promise<void> =>
   })
 
 async function stopAll(options: ManagerOptions): Promise<void> {
-  const { informers, controllers, election, clock, logger } = options
+  const { informers, controllers, election, clock, logger, beforeRelease } = options
   // Writers first, then the lease, then the readers: the next leader must not begin while a run here goes on.
-  const settled = new AbortController()
-  const stopped = Promise.all(controllers.map((controller) => controller.stop())).then(() => settled.abort())
-  await Promise.race([stopped, pause(clock, options.stopTimeoutMs ?? 10_000, settled.signal)])
-  if (!settled.signal.aborted) logger.warn('some reconciles did not end in time')
-  await options
-    .beforeRelease?.()
-    .catch((error) => logger.warn({ err: error }, 'clean-up before release failed'))
+  const stopped = Promise.all(controllers.map((controller) => controller.stop()))
+  if (!(await endsWithin(options.stopTimeoutMs ?? 10_000, stopped, clock)))
+    logger.warn('some reconciles did not end in time')
+  const released = beforeRelease?.().catch((error) =>
+    logger.warn({ err: error }, 'clean-up before release failed'),
+  )
+  if (released && !(await endsWithin(LAST_WORDS_MS, released, clock)))
+    logger.warn('clean-up before release did not end in time')
   await election?.stop()
   await Promise.all(informers.map((informer) => informer.stop()))
+}
+
+/** Waits for `work`, but no longer than `ms`; says whether it has ended. */
+async function endsWithin(ms: number, work: Promise<unknown>, clock: Clock): Promise<boolean> {
+  const ended = new AbortController()
+  await Promise.race([work.then(() => ended.abort()), pause(clock, ms, ended.signal)])
+  return ended.signal.aborted
 }

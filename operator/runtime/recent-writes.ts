@@ -1,4 +1,4 @@
-import type { Clock } from './clock.ts'
+import type { Clock } from '../../contract/clock.ts'
 import type { Informer } from './informer.ts'
 import type { ObjectView } from './object-store.ts'
 import { isLaterVersion, type KubeObject, keyOf, type ObjectKey } from './resource.ts'

@@ -1,9 +1,9 @@
 /** The loop of list and watch that follows one collection through every way a connection can fail. */
 import type { Logger } from 'pino'
+import { type Clock, pause } from '../../contract/clock.ts'
 import type { ApiClient } from './api-client.ts'
 import { ApiError, isExpired, TransportError } from './api-error.ts'
 import { type BackoffPolicy, backoffDelay, retryAfterDelay } from './backoff.ts'
-import { type Clock, pause } from './clock.ts'
 import type { InformerMetrics } from './informer-metrics.ts'
 import { listAll, type Selection } from './list.ts'
 import { type KubeObject, keyOf, type ObjectKey } from './resource.ts'

@@ -1,6 +1,6 @@
+import type { Clock } from '../../contract/clock.ts'
 import type { ApiClient } from './api-client.ts'
 import { isConflict, isNotFound } from './api-error.ts'
-import type { Clock } from './clock.ts'
 import { type Condition, type Finding, mergeConditions } from './conditions.ts'
 import { sameJson } from './json.ts'
 import type { WritableView } from './recent-writes.ts'

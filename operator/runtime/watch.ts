@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
+import type { Clock } from '../../contract/clock.ts'
 import type { ApiClient } from './api-client.ts'
 import { ApiError, TransportError } from './api-error.ts'
-import type { Clock } from './clock.ts'
 import { JsonLines } from './json-lines.ts'
 import { type Selection, selectors } from './list.ts'
 import { type ApiStatus, type KubeObject, resourcePath } from './resource.ts'

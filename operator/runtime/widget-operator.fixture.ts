@@ -35,8 +35,19 @@ export interface WidgetOperatorOptions {
   namespace: string
   identity: string
   times?: Partial<InformerTimes>
+  /** Default: one that only its holder gives up. */
+  lease?: LeaseTimes
   /** ms for a request and for a reconcile. */
   timeoutMs?: number
+}
+
+/** Not to be lost by a process that a busy machine lets wait. */
+const LONG_LEASE: LeaseTimes = { leaseDurationMs: 60_000, renewDeadlineMs: 45_000, retryMs: 300 }
+
+interface LeaseTimes {
+  leaseDurationMs: number
+  renewDeadlineMs: number
+  retryMs: number
 }
 
 export interface WidgetOperator {
@@ -68,9 +79,7 @@ export function startWidgetOperator(options: WidgetOperatorOptions): WidgetOpera
     namespace: options.namespace,
     name: 'widget-operator',
     identity: options.identity,
-    leaseDurationMs: 3_000,
-    renewDeadlineMs: 2_000,
-    retryMs: 300,
+    ...(options.lease ?? LONG_LEASE),
     metrics: createLeaderMetrics(registry),
   })
   const writer = guardWrites(client, election)

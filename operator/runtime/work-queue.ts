@@ -2,8 +2,9 @@
  * A queue of keys. A key waits at most once however often it is added, and is never worked on twice at the same
  * time: added while its run is going on, it runs once more afterwards.
  */
+
+import type { Clock } from '../../contract/clock.ts'
 import { type BackoffPolicy, backoffDelay } from './backoff.ts'
-import type { Clock } from './clock.ts'
 import { DelayHeap } from './delay-heap.ts'
 import type { WorkQueueMetrics } from './queue-metrics.ts'
 import type { ObjectKey } from './resource.ts'

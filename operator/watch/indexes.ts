@@ -23,6 +23,8 @@ const keys = (namespace: string | undefined, names: ReadonlyArray<string | undef
 export const secretsOfHub = ({ metadata, spec }: Hub): string[] =>
   keys(metadata.namespace, [
     spec.deviceCA.secretRef?.name,
+    spec.deviceCA.next?.secretRef?.name,
+    spec.deviceCA.crl?.secretRef.name,
     spec.serverTLS.secretRef?.name,
     spec.redis?.secretRef?.name,
   ])

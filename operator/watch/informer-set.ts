@@ -2,7 +2,7 @@
  * The copies of one resource over all namespaces that are watched, as one: a namespaced operator may list no more
  * than its own namespaces, one at a time.
  */
-import type { Clock } from '../runtime/clock.ts'
+import type { Clock } from '../../contract/clock.ts'
 import type { Change, ChangeHandler, Informer } from '../runtime/informer.ts'
 import type { ManagedInformer } from '../runtime/manager.ts'
 import { RecentWrites, type WritableView } from '../runtime/recent-writes.ts'

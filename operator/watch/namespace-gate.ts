@@ -1,8 +1,9 @@
 /** Watching all namespaces covers our kinds only; what we make is watched where somebody has bound the rights to. */
+
+import type { Clock } from '../../contract/clock.ts'
 import { SECRETS } from '../api/resources.ts'
 import type { ApiClient } from '../runtime/api-client.ts'
 import { ApiError } from '../runtime/api-error.ts'
-import type { Clock } from '../runtime/clock.ts'
 import { resourcePath } from '../runtime/resource.ts'
 import type { World } from './world.ts'
 

@@ -1,6 +1,7 @@
 /** Which change makes which object be looked at anew. Handlers take note of keys and do nothing else. */
 import type { Device, Hub, Network, Route, Secret } from '../api/resources.ts'
 import {
+  deviceEnrolmentSecret,
   deviceVerifierSecret,
   hubDeviceCaSecret,
   hubDeviceTrustSecret,
@@ -76,6 +77,10 @@ export function wakeMembers(world: World, wake: Wakers, hub: ObjectKey): void {
 function onDevice(world: World, wake: Wakers, change: Change<Device>): void {
   wake.device(keyOf(change.object), { background: change.bulk })
   if (isNews(change)) wakeStates(world, wake, change)
+  const { object, previous } = change
+  // The hub signs a list of them.
+  if (!sameJson(object.status?.revokedFingerprints, previous?.status?.revokedFingerprints))
+    wake.hub(hubKeyOf(object), { background: true })
 }
 
 /** The state of the hub, and that of the one before when the object has moved. */
@@ -180,7 +185,8 @@ function onDeviceObject(
 ): void {
   wake.device(key, { background: bulk })
   const device = world.devices.get(key)
-  if (device && object.metadata.name === deviceVerifierSecret(name)) wake.hubState(hubKeyOf(device))
+  const verifiers = [deviceVerifierSecret(name), deviceEnrolmentSecret(name)]
+  if (device && verifiers.includes(object.metadata.name ?? '')) wake.hubState(hubKeyOf(device))
 }
 
 function onNetworkObject(world: World, wake: Wakers, key: ObjectKey, { bulk }: Change<KubeObject>): void {

@@ -1,5 +1,6 @@
 /** The operator's copy of the cluster: our kinds whole, our own objects by label, of other Secrets the metadata. */
 import type { Logger } from 'pino'
+import type { Clock } from '../../contract/clock.ts'
 import {
   CONFIG_MAPS,
   type ConfigMap,
@@ -23,7 +24,6 @@ import {
 } from '../api/resources.ts'
 import { MANAGED_BY, MANAGED_BY_LABEL } from '../compile/names.ts'
 import type { ApiClient } from '../runtime/api-client.ts'
-import type { Clock } from '../runtime/clock.ts'
 import { Informer } from '../runtime/informer.ts'
 import type { InformerMetrics } from '../runtime/informer-metrics.ts'
 import type { Indexer } from '../runtime/object-store.ts'

@@ -19,6 +19,20 @@ export class DestinationForbidden extends Error {
   readonly code = 'DESTINATION_FORBIDDEN'
 }
 
+/**
+ * What may come over a connection that nobody has asked for, or that makes no message of its protocol: clients keep it
+ * until it does, however much it is.
+ */
+export const MAX_ANSWER_BYTES = 16 * 1024 * 1024
+
+export class AnswerTooLong extends Error {
+  readonly code = 'ANSWER_TOO_LONG'
+
+  constructor() {
+    super(`the other side sent more than ${MAX_ANSWER_BYTES} bytes that are no answer`)
+  }
+}
+
 export interface Egress {
   /** Why an IP address must not be connected to; undefined: it may. */
   fault(address: string): string | undefined
@@ -65,13 +79,42 @@ function guardedLookup(fault: (address: string) => string | undefined): LookupFu
   }
 }
 
+/**
+ * The allowed addresses of a host, for clients that take no `lookup`: they are given an address, and the name for
+ * TLS beside it. Rejects with `DestinationForbidden`, or as `dns.lookup` does.
+ */
+export async function resolveAllowed(egress: Egress, host: string): Promise<string[]> {
+  egress.checkHost(host)
+  const literal = host.replace(/^\[(.*)\]$/, '$1')
+  if (isIP(literal) !== 0) return [literal]
+  return await new Promise((resolved, reject) => {
+    egress.lookup(host, { all: true }, (error, found) => {
+      if (error !== null) reject(error)
+      else resolved((found as LookupAddress[]).map(({ address }) => address))
+    })
+  })
+}
+
 /** A socket for clients that call `connect(port, host)` themselves: it connects to allowed addresses only. */
 export class GuardedSocket extends Socket {
   readonly #egress: Egress
+  #unanswered = 0
 
   constructor(egress: Egress) {
     super()
     this.#egress = egress
+  }
+
+  /** What has come so far made sense. Beyond `MAX_ANSWER_BYTES` without it the connection fails. */
+  answered(): void {
+    this.#unanswered = 0
+  }
+
+  override push(chunk: unknown, encoding?: BufferEncoding): boolean {
+    this.#unanswered += chunk instanceof Uint8Array ? chunk.length : 0
+    if (this.#unanswered <= MAX_ANSWER_BYTES) return super.push(chunk, encoding)
+    this.destroy(new AnswerTooLong())
+    return false
   }
 
   /**

@@ -117,6 +117,11 @@ export class MemoryRouteStream implements RouteStream {
 
   dropped = 0
 
+  async routeIds(): Promise<string[]> {
+    const places = [...this.#entries.keys()].map((key) => key.slice(0, key.lastIndexOf('/')))
+    return [...new Set([...places, ...this.#letters.keys()])]
+  }
+
   async removeRoute(routeId: string): Promise<void> {
     for (const key of this.#entries.keys()) if (key.startsWith(`${routeId}/`)) this.#entries.delete(key)
     this.#letters.delete(routeId)

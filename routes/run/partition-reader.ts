@@ -1,6 +1,5 @@
-import type { Clock } from '../../contract/clock.ts'
+import { type Clock, pause } from '../../contract/clock.ts'
 import type { RouteEntry, RouteStream } from '../../contract/route-stream.ts'
-import { pause } from './clock.ts'
 import type { ReadWindow } from './read-window.ts'
 
 export interface ReaderOptions {
@@ -49,6 +48,7 @@ export class PartitionReader {
 
   async run(signal: AbortSignal): Promise<void> {
     const { clock, window, isLeftOver } = this.#options
+    signal.addEventListener('abort', () => this.#interrupt?.abort(), { once: true })
     while (!signal.aborted) {
       await window.room(signal)
       if (signal.aborted) return
@@ -95,7 +95,7 @@ export class PartitionReader {
         ...(after === undefined ? {} : { after }),
         limit: window.limit(READ_AT_MOST),
         waitMs: isLeftOver ? 0 : WAIT_MS,
-        signal: AbortSignal.any([signal, interrupt.signal]),
+        signal: interrupt.signal,
       })
       this.#faults = 0
       if (signal.aborted) return 0

@@ -1,37 +1,7 @@
+import type { RouteReport } from '../../contract/route-report.ts'
 import type { RouteBacklog, RouteFailure } from '../../contract/route-stream.ts'
 
-/**
- * - `Ready`: what comes is delivered.
- * - `DeliveryFailing`: the last deliveries failed; messages wait and are tried again.
- * - `BufferFull`: messages were lost lately, because more came than went.
- */
-export type RouteHealth = 'Ready' | 'DeliveryFailing' | 'BufferFull'
-
-/** What a worker knows of one route: counts since it started, plus the backlog as the stream tells it. */
-export interface RouteSnapshot {
-  routeId: string
-  health: RouteHealth
-  /** Messages that wait for delivery. */
-  lag: number
-  /** How long the oldest of them has waited, ms. */
-  lagMs: number
-  delivered: number
-  /** Attempts that failed. */
-  failed: number
-  deadLettered: number
-  /** Given up while `spec.deadLetter.enabled` is false: gone. */
-  discarded: number
-  /** Settled because `spec.filter` did not take them. */
-  filtered: number
-  dropped: number
-  /** Messages delivered a second, over the last ten seconds or so. */
-  rate: number
-  /** ms since the epoch. */
-  lastDeliveryTime?: number
-  lastError?: RouteFailure
-}
-
-/** How long a loss is shown in `health`. */
+/** How long a loss is shown in `health`, and a message that was given up in `isGivingUp`. */
 const LOSS_SHOWN_MS = 60_000
 /** Failures in a row that make a route `DeliveryFailing` while its gate is still open. */
 const FAILURES_THAT_TELL = 3
@@ -46,9 +16,13 @@ export class RouteCounters {
   filtered = 0
   lastDeliveryTime: number | undefined
   lastError: RouteFailure | undefined
+  /** Of the message that was given up last: other errors may have followed. */
+  lastLetter: RouteFailure | undefined
   #failuresInARow = 0
   #backlog: RouteBacklog | undefined
   #lastLoss: number | undefined
+  #givenUp = 0
+  #lastGivenUp: number | undefined
   #rate = 0
   #rateSample: { time: number; delivered: number } | undefined
 
@@ -71,15 +45,19 @@ export class RouteCounters {
       if (lost) this.#lastLoss = now
       this.#backlog = backlog
     }
+    this.#noteGivenUp(now)
     this.#sampleRate(now)
   }
 
-  snapshot(routeId: string, { now, isGateFailing }: { now: number; isGateFailing: boolean }): RouteSnapshot {
-    const { lastDeliveryTime, lastError } = this
+  snapshot(routeId: string, { now, isGateFailing }: { now: number; isGateFailing: boolean }): RouteReport {
+    const { lastDeliveryTime, lastError, lastLetter } = this
     const oldest = this.#backlog?.oldestTime
+    const isDown = isGateFailing || this.#failuresInARow >= FAILURES_THAT_TELL
     return {
       routeId,
-      health: this.#health(now, isGateFailing),
+      health: this.#isLosing(now) ? 'BufferFull' : isDown ? 'DeliveryFailing' : 'Ready',
+      isDown,
+      isGivingUp: this.#lastGivenUp !== undefined && now - this.#lastGivenUp < LOSS_SHOWN_MS,
       lag: this.#backlog?.messages ?? 0,
       lagMs: oldest === undefined ? 0 : Math.max(0, now - oldest),
       delivered: this.delivered,
@@ -91,12 +69,18 @@ export class RouteCounters {
       rate: Math.round(this.#rate * 10) / 10,
       ...(lastDeliveryTime === undefined ? {} : { lastDeliveryTime }),
       ...(lastError === undefined ? {} : { lastError }),
+      ...(lastLetter === undefined ? {} : { lastLetter }),
     }
   }
 
-  #health(now: number, isGateFailing: boolean): RouteHealth {
-    if (this.#lastLoss !== undefined && now - this.#lastLoss < LOSS_SHOWN_MS) return 'BufferFull'
-    return isGateFailing || this.#failuresInARow >= FAILURES_THAT_TELL ? 'DeliveryFailing' : 'Ready'
+  #noteGivenUp(now: number): void {
+    const givenUp = this.deadLettered + this.discarded
+    if (givenUp > this.#givenUp) this.#lastGivenUp = now
+    this.#givenUp = givenUp
+  }
+
+  #isLosing(now: number): boolean {
+    return this.#lastLoss !== undefined && now - this.#lastLoss < LOSS_SHOWN_MS
   }
 
   #sampleRate(now: number): void {

@@ -4,13 +4,14 @@
  */
 import type { Clock } from '../../contract/clock.ts'
 import type { RouteEntry, RouteFailure, RouteStream } from '../../contract/route-stream.ts'
-import { type Sink, type SinkFailure, type SinkResult, transient } from '../sinks/sink.ts'
+import type { Sink, SinkFailure } from '../sinks/sink.ts'
 import { type DeliveryPolicy, judge } from './delivery-policy.ts'
 import { PartitionReader } from './partition-reader.ts'
 import { ReadWindow } from './read-window.ts'
 import type { RouteCounters } from './route-counters.ts'
 import { noteFailure, type RouteItem, routeFailure, routeItem } from './route-item.ts'
 import { Settler } from './settler.ts'
+import { SinkCalls } from './sink-calls.ts'
 import { SinkGate } from './sink-gate.ts'
 import { TopicLanes } from './topic-lanes.ts'
 
@@ -28,6 +29,8 @@ export interface RunnerOptions {
   counters: RouteCounters
   clock: Clock
   random: () => number
+  /** Asked before each call; once it has said no, the runner is to be stopped. */
+  mayDeliver: () => boolean
   /** A fault of the stream or of ours; delivery goes on. Texts of it may hold anything: for a debug log only. */
   onFault: (error: unknown) => void
 }
@@ -45,7 +48,7 @@ export class RouteRunner {
   readonly #settler: Settler
   readonly #readers = new Map<number, PartitionReader>()
   readonly #reading = new AbortController()
-  readonly #calling = new AbortController()
+  readonly #sinkCalls: SinkCalls
   readonly #settling = new AbortController()
   readonly #timers = new Set<() => void>()
   readonly #calls = new Set<Promise<void>>()
@@ -57,8 +60,16 @@ export class RouteRunner {
     this.#options = options
     const { stream, routeId, clock, policy, sink } = options
     this.#gate = new SinkGate(policy, options.random)
+    const { timeoutMs } = policy
+    this.#sinkCalls = new SinkCalls({ sink, clock, timeoutMs, onFault: options.onFault })
+    const parallel = Math.min(policy.concurrency, sink.parallel ?? policy.concurrency)
     const bounds = {
-      maxMessages: Math.max(WINDOW_MESSAGES, 2 * (sink.batch?.maxMessages ?? 0), 4 * policy.concurrency),
+      // One batch more than are on the way: a window that these fill would give small ones only.
+      maxMessages: Math.max(
+        WINDOW_MESSAGES,
+        (parallel + 1) * (sink.batch?.maxMessages ?? 0),
+        4 * policy.concurrency,
+      ),
       maxBytes: Math.max(WINDOW_BYTES, 2 * (sink.batch?.maxBytes ?? 0)),
     }
     this.#window = new ReadWindow(bounds, () => this.#makeRoom())
@@ -105,7 +116,7 @@ export class RouteRunner {
     this.#reading.abort()
     this.#wakeTimer?.()
     for (const cancel of this.#timers) cancel()
-    const cancelDrain = clock.after(drainMs, () => this.#calling.abort())
+    const cancelDrain = clock.after(drainMs, () => this.#sinkCalls.cut())
     await Promise.all([this.#reads, ...this.#calls])
     cancelDrain()
     const cancelSettling = clock.after(LAST_WORDS_MS, () => this.#settling.abort())
@@ -141,9 +152,9 @@ export class RouteRunner {
   }
 
   #pump(): void {
-    const { clock, policy, sink } = this.#options
+    const { clock, policy, sink, mayDeliver } = this.#options
     const most = Math.min(policy.concurrency, sink.parallel ?? policy.concurrency)
-    while (!this.#isStopping && this.#calls.size < most) {
+    while (!this.#isStopping && this.#calls.size < most && mayDeliver()) {
       const now = clock.monotonic()
       if (!this.#gate.mayStart(now, this.#calls.size)) {
         this.#wakeIn(this.#gate.waitMs(now))
@@ -170,7 +181,8 @@ export class RouteRunner {
     const isComplete =
       this.#lanes.readyItems >= batch.maxMessages ||
       this.#lanes.readyBytes >= batch.maxBytes ||
-      this.#window.isFull
+      // Otherwise those on the way will make room.
+      (this.#window.isFull && this.#calls.size === 0)
     this.#lingerSince ??= now
     const left = this.#lingerSince + batch.lingerMs - now
     if (!isComplete && left > 0) {
@@ -191,8 +203,8 @@ export class RouteRunner {
 
   async #deliver(items: readonly RouteItem[]): Promise<void> {
     const { counters, clock } = this.#options
-    const result = await this.#call(items.map(({ outgoing }) => outgoing))
-    if (this.#calling.signal.aborted) return
+    const result = await this.#sinkCalls.deliver(items.map(({ outgoing }) => outgoing))
+    if (this.#sinkCalls.isCut) return
     if (result.ok) {
       this.#gate.succeeded()
       counters.succeeded(items.length, clock.now())
@@ -201,30 +213,6 @@ export class RouteRunner {
       for (const key of new Set(items.map((item) => item.key))) this.#finish(key)
     } else if (items.length > 1) this.#batchFailed(items, result)
     else for (const item of items) this.#failed(item, result)
-  }
-
-  async #call(entries: readonly RouteEntry[]): Promise<SinkResult> {
-    const { sink, clock, policy, onFault } = this.#options
-    const timeout = new AbortController()
-    const signal = AbortSignal.any([timeout.signal, this.#calling.signal])
-    const late = new Promise<SinkResult>((resolve) => {
-      const message = `no answer within ${policy.timeoutMs} ms`
-      signal.addEventListener('abort', () => resolve(transient({ code: 'TIMEOUT', message })))
-    })
-    const cancel = clock.after(policy.timeoutMs, () => timeout.abort())
-    const [first] = entries
-    try {
-      const call =
-        entries.length > 1 && sink.deliverMany !== undefined
-          ? sink.deliverMany(entries, signal)
-          : sink.deliver(first as RouteEntry, signal)
-      return await Promise.race([call, late])
-    } catch (error) {
-      onFault(error)
-      return transient({ code: 'SINK_FAULT', message: 'the route failed in a way that was not foreseen' })
-    } finally {
-      cancel()
-    }
   }
 
   /** Whose fault it was is found by sending each by itself. */
@@ -279,6 +267,7 @@ export class RouteRunner {
   #giveUp(item: RouteItem, failure: RouteFailure): void {
     const { policy, counters } = this.#options
     counters.lastError = failure
+    counters.lastLetter = failure
     if (policy.deadLetter.enabled) {
       counters.deadLettered += 1
       this.#settler.bury(item)

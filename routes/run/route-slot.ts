@@ -1,5 +1,6 @@
 import type { Clock } from '../../contract/clock.ts'
 import type { RouteRecord } from '../../contract/hub-state.ts'
+import type { RouteReport } from '../../contract/route-report.ts'
 import type { RouteStream } from '../../contract/route-stream.ts'
 import type { Egress } from '../net/egress.ts'
 import { openSink } from '../sinks/open-sink.ts'
@@ -7,7 +8,7 @@ import type { PublishReply } from '../sinks/rest/reply.ts'
 import { type SinkFailure, unavailable } from '../sinks/sink.ts'
 import { compileTransform } from '../transform/expressions.ts'
 import { deliveryPolicy } from './delivery-policy.ts'
-import { RouteCounters, type RouteSnapshot } from './route-counters.ts'
+import { RouteCounters } from './route-counters.ts'
 import { routeFailure } from './route-item.ts'
 import { RouteRunner } from './route-runner.ts'
 
@@ -19,7 +20,7 @@ export interface SlotOptions {
   onFault: (error: unknown) => void
   clock: Clock
   random: () => number
-  drainMs: number
+  mayDeliver: () => boolean
 }
 
 /** All that a runner is made from. */
@@ -44,6 +45,8 @@ export class RouteSlot {
   #runner: RouteRunner | undefined
   /** Why there is no runner, though there should be. */
   #unable: SinkFailure | undefined
+  /** What keeps messages of a bridge from coming in. */
+  #inbound: SinkFailure | undefined
   #changes: Promise<void> = Promise.resolve()
   #lastPurge: number
 
@@ -52,9 +55,10 @@ export class RouteSlot {
     this.#lastPurge = options.clock.monotonic()
   }
 
-  want(wanted: WantedRoute): void {
+  /** Deliveries of the runner that is no longer wanted have `drainMs` to end. */
+  want(wanted: WantedRoute, drainMs: number): void {
     this.#wanted = wanted
-    this.#change(this.#options.drainMs)
+    this.#change(drainMs)
   }
 
   /** Whether it is the place of a route that there is. */
@@ -68,8 +72,9 @@ export class RouteSlot {
     await this.#changes
   }
 
-  snapshot(): RouteSnapshot {
-    const isGateFailing = this.#unable !== undefined || this.#runner?.isGateFailing === true
+  snapshot(): RouteReport {
+    const isGateFailing =
+      this.#unable !== undefined || this.#inbound !== undefined || this.#runner?.isGateFailing === true
     return this.#counters.snapshot(this.#options.routeId, { now: this.#options.clock.now(), isGateFailing })
   }
 
@@ -107,6 +112,7 @@ export class RouteSlot {
     this.#runner = undefined
     this.#unable = undefined
     await old?.stop(drainMs).catch(onFault)
+    this.#inbound = undefined
     // Something newer may be wanted by now: it comes next, and this would only be started to be stopped.
     if (wanted === undefined || this.#wanted === undefined || keyOf(this.#wanted) !== key) return
     this.#start(wanted)
@@ -127,12 +133,21 @@ export class RouteSlot {
   }
 
   #make({ record, values, partitions }: WantedRoute): RouteRunner | SinkFailure {
-    const { routeId, stream, egress, publishReply, onFault, clock, random } = this.#options
-    const prepare = compileTransform(record.spec)
-    if (typeof prepare === 'string') return unavailable({ code: 'EXPRESSION_INVALID', message: prepare })
+    const { routeId, stream, egress, publishReply, onFault, clock, random, mayDeliver } = this.#options
+    const transform = compileTransform(record.spec)
+    if (typeof transform === 'string') return unavailable({ code: 'EXPRESSION_INVALID', message: transform })
     const policy = deliveryPolicy(record.spec)
-    const sink = openSink(record.spec, values, { routeId, egress, publishReply, now: () => clock.now() })
+    const isBridge = record.spec.mqtt !== undefined
+    const sink = openSink(record.spec, values, {
+      ...{ routeId, egress, publishReply, now: () => clock.now() },
+      // One of the workers, and one only.
+      subscribes: partitions.includes(0),
+      onInbound: (failure) => this.#noteInbound(failure),
+    })
     if ('ok' in sink) return sink
+    const prepare: typeof transform = (entry) =>
+      // It came from there.
+      isBridge && entry.trail?.includes(routeId) === true ? { take: false } : transform(entry)
     const counters = this.#counters
     return new RouteRunner({
       routeId,
@@ -144,8 +159,14 @@ export class RouteSlot {
       counters,
       clock,
       random,
+      mayDeliver,
       onFault,
     })
+  }
+
+  #noteInbound(failure: SinkFailure | undefined): void {
+    this.#inbound = failure
+    if (failure !== undefined) this.#counters.lastError = routeFailure(failure, this.#options.clock.now())
   }
 
   #fail(failure: SinkFailure): void {

@@ -1,6 +1,5 @@
-import type { Clock } from '../../contract/clock.ts'
+import { type Clock, pause } from '../../contract/clock.ts'
 import type { RouteStream } from '../../contract/route-stream.ts'
-import { pause } from './clock.ts'
 import { deadLetter, type RouteItem } from './route-item.ts'
 
 export interface SettlerOptions {

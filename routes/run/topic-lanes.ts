@@ -25,6 +25,8 @@ export class TopicLanes<T extends Queued> {
   readonly #lanes = new Map<string, Lane<T>>()
   /** Insertion order is the order of turns. */
   readonly #ready = new Set<Lane<T>>()
+  /** Those of them whose first message goes by itself. */
+  readonly #readyAlone = new Set<Lane<T>>()
   #readyItems = 0
   #readyBytes = 0
   #heldItems = 0
@@ -69,11 +71,8 @@ export class TopicLanes<T extends Queued> {
 
   /** The next message that has to go by itself, if one is ready; its lane is busy until `finish`. */
   takeAlone(): T | undefined {
-    for (const lane of this.#ready) {
-      if (lane.queue[0]?.alone !== true) continue
-      return this.#takeFrom(lane, 1)[0]
-    }
-    return undefined
+    const [lane] = this.#readyAlone
+    return lane === undefined ? undefined : this.#takeFrom(lane, 1)[0]
   }
 
   /** As many ready messages as fit, but at least one if any is ready; their lanes are busy until `finish`. */
@@ -131,6 +130,7 @@ export class TopicLanes<T extends Queued> {
 
   #takeFrom(lane: Lane<T>, count: number): T[] {
     this.#ready.delete(lane)
+    this.#readyAlone.delete(lane)
     this.#readyItems -= lane.queue.length
     this.#readyBytes -= lane.bytes
     lane.state = 'Busy'
@@ -142,6 +142,7 @@ export class TopicLanes<T extends Queued> {
   #makeReady(lane: Lane<T>): void {
     lane.state = 'Ready'
     this.#ready.add(lane)
+    if (lane.queue[0]?.alone === true) this.#readyAlone.add(lane)
     this.#readyItems += lane.queue.length
     this.#readyBytes += lane.bytes
   }

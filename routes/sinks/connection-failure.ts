@@ -27,7 +27,7 @@ export function connectionFailure(error: unknown): SinkFailure | undefined {
   if (!(error instanceof Error)) return undefined
   const { code } = error as NodeJS.ErrnoException
   const message = error.message === '' ? String(code) : error.message
-  if (code === 'DESTINATION_FORBIDDEN') return unavailable({ code, message })
+  if (code === 'DESTINATION_FORBIDDEN' || code === 'ANSWER_TOO_LONG') return unavailable({ code, message })
   if (code !== undefined && NO_SUCH_HOST.has(code)) return unavailable({ code: 'DNS_FAILED', message })
   if (code !== undefined && isTls(code)) return unavailable({ code: 'TLS_FAILED', message })
   if (code !== undefined && BROKEN.has(code)) return unavailable({ code: 'CONNECTION_FAILED', message })

@@ -1,20 +1,20 @@
 /** From the spec of a route and its secret values to the sink of its destination. */
 import type { RouteSpec } from '../../crds/route.ts'
-import type { Egress } from '../net/egress.ts'
 import { milliseconds } from '../run/delivery-policy.ts'
 import { createIftttSink } from './ifttt/ifttt-sink.ts'
+import { createKafkaSink } from './kafka/kafka-sink.ts'
+import type { MqttTools } from './mqtt/mqtt-client.ts'
+import { createMqttSink } from './mqtt/mqtt-sink.ts'
 import { createMysqlSink } from './mysql/mysql-sink.ts'
+import { createNatsSink } from './nats/nats-sink.ts'
 import { createPostgresqlSink } from './postgresql/postgresql-sink.ts'
-import type { PublishReply } from './rest/reply.ts'
 import { createRestSink } from './rest/rest-sink.ts'
 import { createS3Sink } from './s3/s3-sink.ts'
 import { type Sink, type SinkFailure, unavailable } from './sink.ts'
+import type { SinkTls } from './sink-tls.ts'
 import { databaseTls } from './sql/database-tls.ts'
 
-export interface SinkTools {
-  routeId: string
-  egress: Egress
-  publishReply: PublishReply
+export interface SinkTools extends MqttTools {
   /** ms since the epoch. */
   now: () => number
 }
@@ -24,7 +24,8 @@ type Values = Readonly<Record<string, string>>
 
 /**
  * A failure instead when the route cannot deliver as it stands: a secret value is missing (it may not be
- * mounted yet), or the spec says something that only this worker can tell to be wrong. Connects to nothing.
+ * mounted yet), or the spec says something that only this worker can tell to be wrong. Connects to nothing, but for a
+ * bridge that subscribes.
  */
 export function openSink(spec: RouteSpec, values: Values, tools: SinkTools): Sink | SinkFailure {
   try {
@@ -56,15 +57,18 @@ const referred = (values: Values, path: string, reference: unknown) =>
   reference === undefined ? undefined : needed(values, path)
 
 function open(spec: RouteSpec, values: Values, tools: SinkTools): Sink | SinkFailure {
-  const { s3, database, rest, ifttt } = spec
+  const { s3, database, rest, ifttt, nats, kafka, mqtt } = spec
   if (s3 !== undefined) return openS3(s3, spec.delivery.concurrency, values, tools)
   if (database !== undefined) return openDatabase(database, values, tools)
-  if (rest !== undefined) return openRest(rest, spec.delivery.concurrency, values, tools)
+  if (rest !== undefined) return openRest(spec, rest, values, tools)
   if (ifttt !== undefined) {
     const { event, format, baseUrl } = ifttt
     const key = needed(values, 'ifttt.keySecretRef')
     return createIftttSink({ event, format, baseUrl, key, connections: spec.delivery.concurrency }, tools)
   }
+  if (nats !== undefined) return openNats(nats, values, tools)
+  if (kafka !== undefined) return openKafka(kafka, values, tools)
+  if (mqtt !== undefined) return openMqtt(mqtt, values, tools)
   return unavailable({ code: 'DESTINATION_UNKNOWN', message: 'this version knows no such destination' })
 }
 
@@ -113,12 +117,12 @@ function openDatabase(
 }
 
 function openRest(
+  { hubRef, delivery }: RouteSpec,
   rest: NonNullable<RouteSpec['rest']>,
-  connections: number,
   values: Values,
   tools: SinkTools,
 ): Sink {
-  const { method, url, headers, publishReply, caSecretRef, signing } = rest
+  const { method, url, headers, publishReply, caSecretRef, signing, cloudEvents } = rest
   const target = {
     method,
     url,
@@ -132,7 +136,71 @@ function openRest(
       signing === undefined
         ? undefined
         : { header: signing.header, secret: needed(values, 'rest.signing.secretKeyRef') },
-    connections,
+    cloudEvents: cloudEvents === undefined ? undefined : { source: `/hubs/${hubRef.name}`, ...cloudEvents },
+    connections: delivery.concurrency,
   }
   return createRestSink(target, tools)
+}
+
+function openNats(
+  nats: NonNullable<RouteSpec['nats']>,
+  values: Values,
+  { egress }: SinkTools,
+): Sink | SinkFailure {
+  const { servers, subject, stream, credentialsSecretRef } = nats
+  const path = 'nats.credentialsSecretRef'
+  const names = ['creds', 'seed', 'token', 'username', 'password'] as const
+  const given = names.filter((name) => values[`${path}.${name}`] !== undefined)
+  if (credentialsSecretRef !== undefined && given.length === 0) throw new MissingValue(path)
+  const credentials = Object.fromEntries(given.map((name) => [name, needed(values, `${path}.${name}`)]))
+  const tls = { mode: nats.tls.mode, ...tlsValues('nats.tls', nats.tls, values) }
+  return createNatsSink({ servers, subject, stream, credentials, tls }, egress)
+}
+
+function openKafka(
+  { sasl, tls, ...kafka }: NonNullable<RouteSpec['kafka']>,
+  values: Values,
+  { egress }: SinkTools,
+): Sink {
+  const secrets = 'kafka.sasl.credentialsSecretRef'
+  const credentials = ({ mechanism }: NonNullable<typeof sasl>) => ({
+    mechanism,
+    username: needed(values, `${secrets}.username`),
+    password: needed(values, `${secrets}.password`),
+  })
+  const target = {
+    ...kafka,
+    sasl: sasl === undefined ? undefined : credentials(sasl),
+    tls: { mode: tls.mode, ...tlsValues('kafka.tls', tls, values) },
+  }
+  return createKafkaSink(target, egress)
+}
+
+function openMqtt(mqtt: NonNullable<RouteSpec['mqtt']>, values: Values, tools: SinkTools): Sink {
+  const { clientId = `hublet-${tools.routeId}`, credentialsSecretRef, tls, ...rest } = mqtt
+  const secrets = 'mqtt.credentialsSecretRef'
+  const credentials = () => ({
+    username: needed(values, `${secrets}.username`),
+    password: needed(values, `${secrets}.password`),
+  })
+  const target = {
+    ...rest,
+    clientId,
+    credentials: credentialsSecretRef === undefined ? undefined : credentials(),
+    tls: { mode: tls.mode, ...tlsValues('mqtt.tls', tls, values) },
+  }
+  return createMqttSink(target, tools)
+}
+
+type TlsRefs = Pick<NonNullable<RouteSpec['nats']>['tls'], 'caSecretRef' | 'certificateSecretRef'>
+
+function tlsValues(path: string, refs: TlsRefs, values: Values): Omit<SinkTls, 'mode'> {
+  const certificate = `${path}.certificateSecretRef`
+  return {
+    ca: referred(values, `${path}.caSecretRef`, refs.caSecretRef),
+    certificate:
+      refs.certificateSecretRef === undefined
+        ? undefined
+        : { cert: needed(values, `${certificate}.tls.crt`), key: needed(values, `${certificate}.tls.key`) },
+  }
 }

@@ -2,7 +2,7 @@
 import { createServer, type Server } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { RouteEntry } from '../../contract/route-stream.ts'
-import { freePort } from '../../test-support/mosquitto.ts'
+import { freePort } from '../../test-support/free-port.ts'
 import type { EgressPolicy } from '../net/egress.ts'
 import type { Sink, SinkResult } from './sink.ts'
 
@@ -144,6 +144,29 @@ export function sinkContract(harness: SinkHarness): void {
     })
   })
 
+  describe('a destination that talks without end', () => {
+    it('is left with a failure, and its words are not kept', async () => {
+      const bytes = Buffer.alloc(64 * 1024, 'x')
+      const babbler = createServer((socket) => {
+        socket.on('error', () => {}).resume()
+        const more = () => {
+          socket.write(bytes)
+          socket.once('drain', more)
+        }
+        more()
+      })
+      await new Promise<void>((resolve) => babbler.listen(0, '127.0.0.1', resolve))
+      const address = babbler.address()
+      const sink = harness.open({ port: typeof address === 'object' && address !== null ? address.port : 0 })
+      const before = process.memoryUsage.rss()
+      const result = await sink.deliver(makeEntry('a', 'x'), AbortSignal.timeout(1_000))
+      expect(result).toMatchObject({ ok: false, kind: 'Transient' })
+      expect(process.memoryUsage.rss() - before).toBeLessThan(300 * 1024 * 1024)
+      await sink.close()
+      babbler.close()
+    })
+  })
+
   describe('a destination that never answers', () => {
     let silent: Server
     beforeAll(async () => {
@@ -165,7 +188,7 @@ export function sinkContract(harness: SinkHarness): void {
       const since = performance.now()
       await delivery
       await sink.close()
-      expect(performance.now() - since).toBeLessThan(2_000)
+      expect(performance.now() - since).toBeLessThan(8_000)
     })
   })
 }

@@ -1,7 +1,7 @@
 /**
- * `spec.filter` and `spec.transform`: CEL over one message, compiled once. CEL has no loops but over what is
- * there, so bounding the input bounds the time, except for nested loops and regular expressions: those run
- * against the clock.
+ * `spec.filter` and `spec.transform`: CEL or JSONata over one message, compiled once. CEL has no loops but over what
+ * is there, so bounding the input bounds the time, except for nested loops and regular expressions: those run
+ * against the clock, as all of JSONata does.
  */
 
 import { isUtf8 } from 'node:buffer'
@@ -10,6 +10,7 @@ import { Environment, type ParseResult } from '@marcbachmann/cel-js'
 import type { RouteEntry } from '../../contract/route-stream.ts'
 import type { RouteSpec } from '../../crds/route.ts'
 import { permanent, type SinkFailure } from '../sinks/sink.ts'
+import { compileJsonata, MAX_TIME_MS } from './jsonata-program.ts'
 
 /** A message as it goes on, or why it does not. */
 export type Transformed = { take: false } | { take: true; entry: RouteEntry } | { failure: SinkFailure }
@@ -18,8 +19,6 @@ export type Transform = (entry: RouteEntry) => Transformed
 /** Larger payloads are not read as text: an expression on them would hold up the whole worker. */
 const MAX_INPUT_BYTES = 256 * 1024
 const MAX_OUTPUT_BYTES = 4 * 1024 * 1024
-
-const MAX_TIME_MS = 100
 
 /** Nested loops take n² steps and more, and a regular expression on the wrong text takes for ever. */
 const MAY_TAKE_LONG = /\.\s*(?:all|exists|exists_one|filter|map|matches)\s*\(|\bmatches\s*\(/
@@ -33,8 +32,12 @@ const environment = new Environment({ homogeneousAggregateLiterals: false })
   .registerVariable('qos', 'int')
 
 /** Why the text of an expression is none, for a condition; undefined: it is one. */
-export function expressionFault(field: 'filter' | 'transform', text: string): string | undefined {
-  const program = compile(field, text)
+export function expressionFault(
+  field: 'filter' | 'transform',
+  text: string,
+  language: Language = 'CEL',
+): string | undefined {
+  const program = compile(field, text, language)
   return typeof program === 'string' ? program : undefined
 }
 
@@ -44,12 +47,15 @@ export function compileTransform({
   transform,
 }: Pick<RouteSpec, 'filter' | 'transform'>): Transform | string {
   const condition = filter === undefined ? undefined : compile('filter', filter.expression)
-  const rewrite = transform === undefined ? undefined : compile('transform', transform.expression)
+  const rewrite =
+    transform === undefined ? undefined : compile('transform', transform.expression, transform.language)
   if (typeof condition === 'string') return condition
   if (typeof rewrite === 'string') return rewrite
   if (condition === undefined && rewrite === undefined) return (entry) => ({ take: true, entry })
   return (entry) => apply(entry, condition, rewrite)
 }
+
+type Language = NonNullable<RouteSpec['transform']>['language']
 
 interface Program {
   run: (input: Record<string, unknown>) => unknown
@@ -75,7 +81,8 @@ function apply(entry: RouteEntry, condition: Program | undefined, rewrite: Progr
   return { take: true, entry: { ...entry, payload } }
 }
 
-function compile(field: 'filter' | 'transform', text: string): Program | string {
+function compile(field: 'filter' | 'transform', text: string, language: Language = 'CEL'): Program | string {
+  if (language === 'JSONata') return jsonata(field, text)
   try {
     const run = environment.parse(text)
     const checked = run.check()
@@ -83,6 +90,16 @@ function compile(field: 'filter' | 'transform', text: string): Program | string 
     return { run: MAY_TAKE_LONG.test(text) ? timed(run) : run, source: text }
   } catch (error) {
     return `${field}.expression: ${firstLine((error as Error).message)}`
+  }
+}
+
+function jsonata(field: 'transform' | 'filter', text: string): Program | string {
+  const program = compileJsonata(text)
+  if (typeof program === 'string') return `${field}.expression: ${firstLine(program)}`
+  return {
+    run: ({ topic, payload, retain, qos }) =>
+      program({ topic: `${topic}`, payload: `${payload}`, retain: retain === true, qos: Number(qos) }),
+    source: text,
   }
 }
 

@@ -66,4 +66,7 @@ app.kubernetes.io/instance: {{ .Release.Name | trunc 63 | quote }}
 {{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) }}
 {{- fail "serviceAccount.name: expected a name when serviceAccount.create is false, got nothing" }}
 {{- end }}
+{{- if and .Values.metrics.serviceMonitor.enabled (not .Values.metrics.service) }}
+{{- fail "metrics.service: expected true with metrics.serviceMonitor.enabled, got false" }}
+{{- end }}
 {{- end }}

@@ -18,6 +18,12 @@
     - iot.hublet.dev
   resources:
     - devices
+  verbs:
+    - create
+- apiGroups:
+    - iot.hublet.dev
+  resources:
+    - devices
     - networks
     - routes
   verbs:
@@ -92,6 +98,7 @@
     - gateway.networking.k8s.io
   resources:
     - tlsroutes
+    - httproutes
   verbs:
     - get
     - create

@@ -1,4 +1,7 @@
+import { readFileSync } from 'node:fs'
+import { createServer } from 'node:https'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { makeServerCertificate } from '../../../test-support/openssl.ts'
 import { createEgress } from '../../net/egress.ts'
 import { HttpDestination } from '../rest/http-destination.fixture.ts'
 import { LOOPBACK_ALLOWED, makeEntry, NEVER, type SinkHarness, sinkContract } from '../sink.contract.ts'
@@ -70,6 +73,39 @@ describe('the IFTTT sink', () => {
         value3: '2026-01-02T03:04:05.006Z',
       })
       await sink.close()
+    })
+
+    it.each(['Values', 'JSON'] as const)('by %s of bytes that are no text is given up', async (format) => {
+      const sink = open({ format })
+      const result = await sink.deliver(makeEntry('a', Buffer.from([0x22, 0xff, 0x22])), NEVER)
+      expect(result).toMatchObject({ kind: 'Permanent', code: 'PAYLOAD_NOT_TEXT' })
+      expect(destination.take()).toEqual([])
+      await sink.close()
+    })
+
+    it('does not wait for the end of an answer that nobody wants', async () => {
+      destination.answer = (_, response) => {
+        response.writeHead(200)
+        const timer = setInterval(() => response.write(Buffer.alloc(64 * 1024)), 1)
+        response.on('close', () => clearInterval(timer))
+      }
+      const sink = open({ baseUrl: `http://127.0.0.1:${destination.port}`, key: 'k', format: 'Values' })
+      expect(await sink.deliver(makeEntry('a', 'x'), NEVER)).toEqual({ ok: true })
+      await sink.close()
+    })
+
+    it('shows its key to nobody whose certificate it cannot check', async () => {
+      const { server: made } = await makeServerCertificate()
+      const options = { cert: readFileSync(made.certPath), key: readFileSync(made.keyPath) }
+      const secure = createServer(options, (_, response) => response.end())
+      await new Promise<void>((resolve) => secure.listen(0, '127.0.0.1', resolve))
+      const address = secure.address()
+      const port = typeof address === 'object' && address !== null ? address.port : 0
+      const sink = open({ baseUrl: `https://localhost:${port}`, key: 'k', format: 'Values' })
+      const result = await sink.deliver(makeEntry('a', 'x'), NEVER)
+      expect(result).toMatchObject({ kind: 'Transient', scope: 'Sink', code: 'TLS_FAILED' })
+      await sink.close()
+      secure.close()
     })
 
     it('has the payload itself when that is JSON', async () => {

@@ -1,4 +1,5 @@
 /** `ifttt`: triggers an event of the Webhooks service (spec §6.2). The key is part of the URL, so no URL is shown. */
+import { isUtf8 } from 'node:buffer'
 import type { RouteEntry } from '../../../contract/route-stream.ts'
 import type { RouteSpec } from '../../../crds/route.ts'
 import type { Egress } from '../../net/egress.ts'
@@ -20,6 +21,7 @@ export function createIftttSink(
   const url = triggerUrl(target)
   return {
     async deliver(entry, signal) {
+      if (!isUtf8(entry.payload)) return permanent({ code: 'PAYLOAD_NOT_TEXT', message: NOT_TEXT })
       const body = triggerBody(entry, target.format)
       if (body === undefined)
         return permanent({ code: 'PAYLOAD_NOT_JSON', message: 'format JSON wants a payload that is JSON' })
@@ -37,6 +39,9 @@ export function triggerUrl({ baseUrl, event, format, key }: IftttTarget): URL {
   const kind = format === 'JSON' ? '/json' : ''
   return new URL(`${baseUrl.replace(/\/+$/, '')}/trigger/${event}${kind}/with/key/${encodeURIComponent(key)}`)
 }
+
+/** JSON holds no other bytes: they would arrive as something else. */
+export const NOT_TEXT = 'IFTTT takes text only, and the payload is none'
 
 /** Undefined: the payload is not what the format wants. */
 export function triggerBody(

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type MariadbServer, startMariadb } from '../../../test-support/mariadb.ts'
 import { makeCertificate } from '../../../test-support/openssl.ts'
+import { waitUntil } from '../../../test-support/wait.ts'
 import { createEgress } from '../../net/egress.ts'
 import { LOOPBACK_ALLOWED, makeEntry, NEVER, type SinkHarness, sinkContract } from '../sink.contract.ts'
 import type { Sink, SinkFailure } from '../sink.ts'
@@ -76,6 +77,7 @@ describe('the MySQL sink', () => {
     ['an integer', 'v INT', '$PAYLOAD', '42', 42],
     ['JSON', 'v JSON', '$PAYLOAD', '{"user":"me"}', { user: 'me' }],
     ['a part of JSON', 'v TEXT', "JSON_UNQUOTE(JSON_EXTRACT($PAYLOAD,'$.user'))", '{"user":"me"}', 'me'],
+    ['a value of JSON', 'v JSON', "JSON_EXTRACT($PAYLOAD,'$.user')", '{"user":"me"}', 'me'],
     ['a payload used twice', 'a TEXT, v DOUBLE', "$PAYLOAD, JSON_VALUE($PAYLOAD, '$.n')", '{"n":1.5}', 1.5],
   ])(
     'stores %s by the queries of the original service',
@@ -88,6 +90,17 @@ describe('the MySQL sink', () => {
       expect(row?.['v']).toEqual(expected)
     },
   )
+
+  it('calls functions', async () => {
+    await server.query('CREATE TABLE heard (topic TEXT, v TEXT)')
+    await server.query(
+      'CREATE FUNCTION store_f(t TEXT, p TEXT) RETURNS INT BEGIN INSERT INTO heard VALUES (t, p); RETURN 1; END',
+    )
+    const sink = open('SELECT store_f($TOPIC, $PAYLOAD)')
+    const entries = ['1', '2'].map((text) => makeEntry('f', text))
+    expect(await sink.deliverMany?.(entries, NEVER)).toEqual({ ok: true })
+    expect(await server.query('SELECT v FROM heard ORDER BY v')).toEqual([{ v: '1' }, { v: '2' }])
+  })
 
   it('calls procedures', async () => {
     await server.query('CREATE TABLE called (topic TEXT, v JSON)')
@@ -185,6 +198,24 @@ describe('the MySQL sink', () => {
     await server.start()
     expect(await sink.deliver(makeEntry('a', 'x'), NEVER)).toEqual({ ok: true })
   })
+
+  it.each([undefined, databaseTls('Require', undefined)])(
+    'ends a query whose rows have no end when its time is over (TLS: %o)',
+    async (tls) => {
+      const rows = 'WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t WHERE n < 900)'
+      const sink = open(`${rows} SELECT REPEAT($TOPIC, 100) FROM t a, t b, t c, t d`, { tls })
+      expect(await sink.deliver(makeEntry('a', 'x'), AbortSignal.timeout(500))).toMatchObject({
+        code: 'TIMEOUT',
+      })
+      await waitUntil(
+        'nobody asks any more',
+        async () =>
+          (await server.query("SELECT * FROM information_schema.processlist WHERE info LIKE 'WITH%'"))
+            .length === 0,
+        { timeoutMs: 20_000 },
+      )
+    },
+  )
 
   describe('over TLS', () => {
     it.each([

@@ -1,6 +1,8 @@
 /** `database` with engine MySQL, which MariaDB answers to as well: one query a message, many in one transaction. */
 import { isUtf8 } from 'node:buffer'
-import { createPool, type Pool, type PoolConnection } from 'mysql2/promise'
+import type { Socket } from 'node:net'
+import type { Query } from 'mysql2'
+import { createPool, type Pool, type PoolConnection, type PreparedStatementInfo } from 'mysql2/promise'
 import type { RouteEntry } from '../../../contract/route-stream.ts'
 import { type Egress, GuardedSocket } from '../../net/egress.ts'
 import { connectionFailure } from '../connection-failure.ts'
@@ -24,7 +26,11 @@ export function createMysqlSink(target: DatabaseTarget, egress: Egress): Sink | 
   const pool = openPool(target, () => {
     const socket = new GuardedSocket(egress)
     sockets.add(socket)
-    socket.once('close', () => sockets.delete(socket))
+    socket.once('close', () => {
+      sockets.delete(socket)
+      // After a failed handshake TLS has closed the handle; the driver then ends the socket, and nobody hears the error.
+      socket.end = () => socket
+    })
     return socket
   })
 
@@ -35,7 +41,12 @@ export function createMysqlSink(target: DatabaseTarget, egress: Egress): Sink | 
       const statement = await connection.prepare(text)
       step = 'Execute'
       if (entries.length > 1) await connection.beginTransaction()
-      for (const entry of entries) await statement.execute(variables.map((name) => valueFor(entry, name)))
+      for (const entry of entries)
+        await execute(
+          connection,
+          statement,
+          variables.map((name) => valueFor(entry, name)),
+        )
       if (entries.length > 1) await connection.commit()
       return DELIVERED
     } catch (error) {
@@ -54,7 +65,7 @@ export function createMysqlSink(target: DatabaseTarget, egress: Egress): Sink | 
     if ('ok' in connection) return connection
     const result = await Promise.race([run(connection, entries), late])
     // Without an answer nobody knows whether the rows were stored; the connection is of no use any more.
-    if (result === undefined) connection.destroy()
+    if (result === undefined) abandon(connection)
     else if (result.ok || result.scope === 'Message') connection.release()
     else connection.destroy()
     return result ?? NO_TIME_LEFT
@@ -69,6 +80,38 @@ export function createMysqlSink(target: DatabaseTarget, egress: Egress): Sink | 
       for (const socket of sockets) socket.destroy()
       await pool.end().catch(() => {})
     },
+  }
+}
+
+/** The driver itself would only say goodbye, and go on reading an answer that may have no end. */
+function abandon(connection: PoolConnection): void {
+  connection.destroy()
+  streamOf(connection).destroy()
+}
+
+/** The types leave it out. */
+const streamOf = ({ connection }: PoolConnection): Socket =>
+  (connection as unknown as { stream: Socket }).stream
+
+/** Rows of an answer are nobody's business, and there may be no end of them: without a callback none is kept. */
+async function execute(
+  pooled: PoolConnection,
+  prepared: PreparedStatementInfo,
+  values: readonly Value[],
+): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  // The types leave out what the promises are built on.
+  const { statement } = prepared as unknown as { statement: { execute: (values: readonly Value[]) => Query } }
+  const { connection } = pooled
+  const stream = streamOf(pooled)
+  const command = statement.execute(values).once('error', reject).once('end', resolve)
+  if (stream instanceof GuardedSocket) command.on('result', () => stream.answered())
+  // A connection that breaks tells so itself.
+  connection.once('error', reject)
+  try {
+    await promise
+  } finally {
+    connection.off('error', reject)
   }
 }
 

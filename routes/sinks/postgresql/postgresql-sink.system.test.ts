@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { makeCertificate } from '../../../test-support/openssl.ts'
 import { type PostgresqlServer, startPostgresql } from '../../../test-support/postgresql.ts'
+import { waitUntil } from '../../../test-support/wait.ts'
 import { createEgress } from '../../net/egress.ts'
 import { LOOPBACK_ALLOWED, makeEntry, NEVER, type SinkHarness, sinkContract } from '../sink.contract.ts'
 import type { Sink, SinkFailure } from '../sink.ts'
@@ -233,6 +234,19 @@ describe('the PostgreSQL sink', () => {
       scope: 'Sink',
       message: expect.stringContaining('SSL'),
     })
+  })
+
+  it('ends a query whose rows have no end when its time is over', async () => {
+    const sink = open('SELECT repeat($TOPIC::text, 100), generate_series(1, 10000000000)')
+    expect(await sink.deliver(makeEntry('a', 'x'), AbortSignal.timeout(500))).toMatchObject({
+      ok: false,
+    })
+    await waitUntil(
+      'nobody asks any more',
+      async () =>
+        (await server.query("SELECT 1 FROM pg_stat_activity WHERE query LIKE 'SELECT repeat%'")).length === 0,
+      { timeoutMs: 20_000 },
+    )
   })
 
   describe('over TLS', () => {

@@ -71,7 +71,11 @@ export function createPostgresqlSink(target: DatabaseTarget, egress: Egress): Si
     const client = await takeClient(pool, signal)
     if ('ok' in client) return client
     // Without an answer nobody knows whether the rows were stored; the connection is of no use any more.
-    const abandon = () => client.release(new Error('no answer in time'))
+    const abandon = () => {
+      client.release(new Error('no answer in time'))
+      // The pool would wait for the rest of the answer, which may have no end.
+      connectionOf(client).stream.destroy()
+    }
     const onError = () => {}
     client.on('error', onError)
     signal.addEventListener('abort', abandon, { once: true })
@@ -133,7 +137,19 @@ function createPool(target: DatabaseTarget, stream: () => GuardedSocket): pg.Poo
   })
   // An idle connection that the server closes is replaced when it is needed.
   pool.on('error', () => {})
+  pool.on('connect', noteAnswers)
   return pool
+}
+
+/** The types leave it out. */
+const connectionOf = (client: pg.PoolClient): pg.Connection =>
+  (client as pg.PoolClient & { connection: pg.Connection }).connection
+
+/** Every message that the server sends counts, rows that nobody looks at too. */
+function noteAnswers(client: pg.PoolClient): void {
+  const connection = connectionOf(client)
+  const socket: unknown = connection.stream
+  if (socket instanceof GuardedSocket) connection.on('message', () => socket.answered())
 }
 
 type PostgresError = Partial<Record<'code' | 'message' | 'constraint' | 'column' | 'table' | 'where', string>>
@@ -150,7 +166,8 @@ function failureOf(error: unknown, step: 'Connect' | 'Prepare' | 'Execute'): Sin
     })
   const broken = connectionFailure(error)
   if (broken !== undefined) return broken
-  // pg has no code for these: "Connection terminated unexpectedly", "The server does not support SSL connections".
+  // pg has no code for these: "The server does not support SSL connections", "Connection terminated unexpectedly".
+  if (message.includes('does not support SSL')) return unavailable({ code: 'TLS_FAILED', message })
   const failed = step === 'Connect' ? 'DATABASE_CONNECT_FAILED' : 'CONNECTION_FAILED'
   return unavailable({ code: failed, message })
 }

@@ -1,6 +1,7 @@
 import { createHmac } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:https'
+import { HTTP } from 'cloudevents'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { makeCertificate } from '../../../test-support/openssl.ts'
 import { createEgress } from '../../net/egress.ts'
@@ -8,7 +9,7 @@ import { LOOPBACK_ALLOWED, makeEntry, NEVER, type SinkHarness, sinkContract } fr
 import type { Sink } from '../sink.ts'
 import { HttpDestination } from './http-destination.fixture.ts'
 import type { RouteReply } from './reply.ts'
-import { createRestSink, type RestTarget, type RestTools } from './rest-sink.ts'
+import { createRestSink, type RestTarget, type RestTools, signature } from './rest-sink.ts'
 
 const ROUTE = 'route-1'
 const NOW = Date.UTC(2026, 0, 1)
@@ -27,6 +28,7 @@ function open(target: Partial<RestTarget> = {}, tools: Partial<RestTools> = {}):
       publishReply: true,
       ca: undefined,
       signing: undefined,
+      cloudEvents: undefined,
       connections: 16,
       ...target,
     },
@@ -124,6 +126,23 @@ describe('a request of the REST sink', () => {
     const mac = createHmac('sha256', 'sesame').update(`${seconds}.a/é.body`).digest('hex')
     expect(seen?.headers['x-hublet-signature']).toBe(`t=${seconds},v1=${mac}`)
   })
+
+  it.each(['Binary', 'Structured'] as const)(
+    'is a CloudEvent in %s mode to who reads it so',
+    async (mode) => {
+      const cloudEvents = { mode, type: 'reading', source: '/hubs/home' }
+      const headers = [{ name: 'content-type', value: 'text/html' }]
+      const signing = { header: 'X-Sign', secret: 'sesame' }
+      const entry = makeEntry('a/b', '{"n":1}')
+      expect(await deliver(entry, { cloudEvents, headers, signing })).toEqual({ ok: true })
+      const [seen] = destination.take()
+      const event = HTTP.toEvent({ headers: seen?.headers ?? {}, body: String(seen?.body) })
+      expect(event).toMatchObject({ id: entry.id, type: 'reading', subject: 'a/b', data: { n: 1 } })
+      const signed = signature({ topic: 'a/b', body: seen?.body ?? Buffer.alloc(0) }, 'sesame', NOW / 1000)
+      expect(seen?.headers['x-sign']).toBe(signed)
+      expect(seen?.headers).toMatchObject({ 'x-mqtt-topic': 'a/b', 'x-mqtt-id': entry.id })
+    },
+  )
 
   it('uses connections again', async () => {
     const sink = open()

@@ -1,9 +1,11 @@
 /** `rest`: one HTTP request a message; its answer may be published (spec §4.4). */
-import { createHash, createHmac, randomBytes } from 'node:crypto'
+import { createHmac } from 'node:crypto'
 import type { RouteEntry } from '../../../contract/route-stream.ts'
 import type { RouteSpec } from '../../../crds/route.ts'
 import type { Egress } from '../../net/egress.ts'
 import { DELIVERED, type Sink, type SinkResult, transient } from '../sink.ts'
+import { traceparent } from '../traceparent.ts'
+import { type CloudEventFormat, cloudEvent } from './cloud-event.ts'
 import { createHttpClient, type HttpAnswer, type HttpRequest } from './http-client.ts'
 import { statusFailure } from './http-status.ts'
 import { judgeReply, type PublishReply } from './reply.ts'
@@ -16,6 +18,7 @@ export interface RestTarget {
   publishReply: boolean
   ca: string | undefined
   signing: { header: string; secret: string } | undefined
+  cloudEvents: CloudEventFormat | undefined
   connections: number
 }
 
@@ -72,35 +75,41 @@ export function createRestSink(target: RestTarget, { routeId, egress, publishRep
 
 function restRequest(
   entry: RouteEntry,
-  { method, signing }: RestTarget,
+  { method, signing, cloudEvents }: RestTarget,
   { url, ownHeaders, now }: { url: URL; ownHeaders: Record<string, string>; now: number },
 ): HttpRequest {
-  const { topic, payload, contentType } = entry
+  const { topic, contentType } = entry
+  const event = cloudEvents === undefined ? undefined : cloudEvent(entry, cloudEvents)
+  const body = event?.body ?? entry.payload
   const headers: Record<string, string> = {
     'X-Mqtt-Topic': toHeader(topic),
     'X-Mqtt-Retain': String(entry.retain),
     'X-Mqtt-Id': entry.id,
-    traceparent: traceparent(entry.id),
+    traceparent: event?.headers['ce-traceparent'] ?? traceparent(entry.id),
+    ...event?.headers,
   }
   const own: Record<string, string> = {
     'User-Agent': 'hublet',
-    ...(contentType === undefined ? {} : { 'Content-Type': toHeader(contentType) }),
-    ...ownHeaders,
+    ...(contentType === undefined || event !== undefined ? {} : { 'Content-Type': toHeader(contentType) }),
+    ...(event === undefined ? ownHeaders : withoutContentType(ownHeaders)),
   }
-  if (signing !== undefined) own[signing.header] = signature(entry, signing.secret, Math.floor(now / 1000))
-  return { method, url, headers, ownHeaders: own, body: payload }
+  if (signing !== undefined)
+    own[signing.header] = signature({ topic, body }, signing.secret, Math.floor(now / 1000))
+  return { method, url, headers, ownHeaders: own, body }
 }
+
+/** That of a CloudEvent says what it is. */
+const withoutContentType = (headers: Record<string, string>) =>
+  Object.fromEntries(Object.entries(headers).filter(([name]) => name.toLowerCase() !== 'content-type'))
 
 /** Covers time and topic beside the payload, so that neither an old request nor another topic passes for it. */
-export function signature({ topic, payload }: RouteEntry, secret: string, seconds: number): string {
-  const mac = createHmac('sha256', secret).update(`${seconds}.${topic}.`).update(payload).digest('hex')
+export function signature(
+  { topic, body }: { topic: string; body: Buffer },
+  secret: string,
+  seconds: number,
+): string {
+  const mac = createHmac('sha256', secret).update(`${seconds}.${topic}.`).update(body).digest('hex')
   return `t=${seconds},v1=${mac}`
-}
-
-/** W3C Trace Context: one trace for all attempts on a message, one span for each. */
-function traceparent(id: string): string {
-  const trace = createHash('sha256').update(id).digest('hex').slice(0, 32)
-  return `00-${trace}-${randomBytes(8).toString('hex')}-01`
 }
 
 /** Header values are bytes; as the original service did, a topic goes as its UTF-8. */

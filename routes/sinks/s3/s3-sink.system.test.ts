@@ -1,5 +1,7 @@
+import { createServer } from 'node:http'
 import { gunzipSync } from 'node:zlib'
-import { afterAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { makeServerCertificate } from '../../../test-support/openssl.ts'
 import { type S3Server, startS3 } from '../../../test-support/s3.ts'
 import { createEgress } from '../../net/egress.ts'
 import { LOOPBACK_ALLOWED, makeEntry, NEVER, type SinkHarness, sinkContract } from '../sink.contract.ts'
@@ -189,5 +191,66 @@ describe('an object of the S3 sink', () => {
 
   it.each(['a/../b', 'x'.repeat(1025)])('is not made at a key that is none', async (topic) => {
     expect(await deliver(makeEntry(topic, 'x'))).toMatchObject({ kind: 'Permanent', code: 'KEY_INVALID' })
+  })
+})
+
+describe('an S3 service that answers without end', () => {
+  it.each([200, 500])('with status %i is not listened to', async (status) => {
+    let sent = 0
+    const endless = createServer((request, response) => {
+      request.resume()
+      response.writeHead(status, { 'Content-Type': 'application/xml' })
+      const chunk = Buffer.alloc(64 * 1024, ' ')
+      const more = () => {
+        sent += chunk.length
+        if (!response.destroyed && !response.write(chunk)) response.once('drain', more)
+        else if (!response.destroyed) setImmediate(more)
+      }
+      more()
+    })
+    await new Promise<void>((resolve) => endless.listen(0, '127.0.0.1', resolve))
+    const address = endless.address()
+    const port = typeof address === 'object' && address !== null ? address.port : 0
+    const sink = open({ endpoint: `http://127.0.0.1:${port}` })
+    const signal = AbortSignal.timeout(60_000)
+    const result = await sink.deliver(makeEntry('a', 'x'), signal)
+    expect(signal.aborted).toBe(false)
+    expect(result.ok).toBe(status === 200)
+    expect(sent).toBeLessThan(64 * 1024 * 1024)
+    await sink.close()
+    endless.closeAllConnections()
+    endless.close()
+  })
+})
+
+describe('TLS to an S3 service', () => {
+  let secure: S3Server
+  let ca: string
+
+  beforeAll(async () => {
+    const made = await makeServerCertificate()
+    ca = made.authority.certPem
+    secure = await startS3(made.server)
+    await secure.createBucket(BUCKET)
+  })
+  afterAll(async () => await secure?.stop())
+
+  const deliverTo = async (host: string, trusted: string | undefined) => {
+    const sink = open({ endpoint: `https://${host}:${secure.port}`, ca: trusted })
+    const result = await sink.deliver(makeEntry('a', 'x'), NEVER)
+    await sink.close()
+    return result
+  }
+
+  it('passes when the certificate is of the given CA', async () => {
+    expect(await deliverTo('localhost', ca)).toEqual({ ok: true })
+  })
+
+  it.each([
+    ['for another name', '[::ffff:127.0.0.1]', true],
+    ['vouched for by nobody', 'localhost', false],
+  ])('fails when the certificate is %s', async (_, host, isTrusted) => {
+    const result = await deliverTo(host, isTrusted ? ca : undefined)
+    expect(result).toMatchObject({ kind: 'Transient', scope: 'Sink', code: 'TLS_FAILED' })
   })
 })

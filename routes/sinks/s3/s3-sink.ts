@@ -18,6 +18,7 @@ import {
   transient,
 } from '../sink.ts'
 import { batchLine } from './batch-line.ts'
+import { boundAnswers } from './bounded-answer.ts'
 import { batchKey, digitsOf, messageKey, type ObjectKey, topicKey } from './object-key.ts'
 import { s3Failure } from './s3-failure.ts'
 
@@ -45,11 +46,14 @@ interface S3Object {
 }
 
 const compress = promisify(gzip)
+/** Objects on the way at a time; each has many messages, and all of them are in memory. */
+const PARALLEL_BATCHES = 4
 /** PerMessage keys given lately, to tell apart what falls on the same one. */
 const MAX_RECENT_KEYS = 10_000
 
 export function createS3Sink(target: S3Target, egress: Egress): Sink {
   const client = new S3Client(clientConfig(target, egress))
+  boundAnswers(client)
   const recent = new Map<string, string>()
 
   const put = async ({ key, ...object }: S3Object, signal: AbortSignal): Promise<SinkResult> => {
@@ -95,7 +99,13 @@ export function createS3Sink(target: S3Target, egress: Egress): Sink {
 
   const close = async () => client.destroy()
   if (target.strategy !== 'Batched') return { deliver: deliverOne, close }
-  return { deliver: (entry, signal) => deliverMany([entry], signal), deliverMany, batch: target.batch, close }
+  return {
+    parallel: PARALLEL_BATCHES,
+    batch: target.batch,
+    deliver: (entry, signal) => deliverMany([entry], signal),
+    deliverMany,
+    close,
+  }
 }
 
 /** Two messages of a topic in one millisecond may get the same six digits: the second takes the next free ones. */

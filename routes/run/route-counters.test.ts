@@ -1,0 +1,24 @@
+import { describe, expect, it } from 'vitest'
+import { RouteCounters } from './route-counters.ts'
+
+const MINUTE_MS = 60_000
+
+describe('messages that were given up', () => {
+  const shown = (counters: RouteCounters, now: number) => {
+    counters.sample(undefined, now)
+    return counters.snapshot('r', { now, isGateFailing: false }).isGivingUp
+  }
+
+  it.each(['deadLettered', 'discarded'] as const)('are shown for a minute: %s', (count) => {
+    const counters = new RouteCounters()
+    expect(shown(counters, 0)).toBe(false)
+    counters[count] += 1
+    expect([shown(counters, 1), shown(counters, MINUTE_MS), shown(counters, MINUTE_MS + 1)]).toEqual([
+      true,
+      true,
+      false,
+    ])
+    counters[count] += 1
+    expect(shown(counters, 5 * MINUTE_MS)).toBe(true)
+  })
+})
