@@ -61,7 +61,7 @@ unit: $(INSTALLED) ## the tests that start no other program
 
 .PHONY: test
 test: $(INSTALLED) test-tools lint types verify ## lint, types, drift and all tests (installs the servers and clients it needs; the first time it may build a kube-apiserver)
-	@node node_modules/vitest/vitest.mjs run --project unit --project system --project cluster
+	@node scripts/run-tests/main.ts unit system cluster
 
 .PHONY: test-full
 test-full: $(INSTALLED) test-tools ## the tests of operator, routes and bad input at the size that is promised: some 30 minutes
@@ -86,7 +86,7 @@ cluster-shell: $(INSTALLED) ## a shell that reaches pods and Services of the clu
 
 .PHONY: e2e
 e2e: $(INSTALLED) test-tools cluster-up ## bring a cluster up, install the chart, run the tests of installed hubs, take it down
-	@code=0; node e2e/cluster/main.ts exec -- node node_modules/vitest/vitest.mjs run --project node || code=$$?; \
+	@code=0; node e2e/cluster/main.ts exec -- node scripts/run-tests/main.ts node || code=$$?; \
 	if [ -z "$${HUBLET_KEEP_CLUSTER:-}" ]; then node e2e/cluster/main.ts down; fi; exit $$code
 
 .PHONY: manifests
