@@ -7,7 +7,7 @@ import { run } from './run.ts'
 import { ROOT, say } from './state.ts'
 
 /** Whose charts the fixtures are. */
-const COMMIT = 'eb780bb6bb1c6daecccb3fddef507c1b75e3f725'
+const COMMIT = '8ebdb2dbcf664b9f2c31900838d29672512a7014'
 export const PREVIOUS_IMAGE = 'localhost/hublet:previous'
 const ARCHIVE = path.join(ROOT, `.cache/previous-image/${COMMIT}.oci.tar`)
 

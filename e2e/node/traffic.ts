@@ -23,6 +23,8 @@ export interface TrafficReport {
   duplicated: number
   /** Links that the two clients had. */
   links: number
+  /** Links that a client came back by, and was told that its session was gone. */
+  sessionsLost: string[]
   /** Longest time without a message received, ms. */
   longestGapMs: number
 }
@@ -73,6 +75,7 @@ export class Traffic {
   readonly #received = new Map<number, number>()
   readonly #unanswered = new Set<number>()
   #links = 2
+  readonly #sessionsLost: string[] = []
   #next = 1
   #last = performance.now()
   #longestGapMs = 0
@@ -83,7 +86,13 @@ export class Traffic {
     this.#sender = sender
     this.#receiver = receiver
     this.#topic = options.topic ?? 'traffic'
-    for (const client of [sender, receiver]) client.on('connect', () => (this.#links += 1))
+    for (const client of [sender, receiver]) {
+      client.on('connect', ({ sessionPresent }) => {
+        this.#links += 1
+        // A client that then subscribes anew has missed what was sent before.
+        if (!sessionPresent) this.#sessionsLost.push(`${client.options.clientId} before ${this.#next}`)
+      })
+    }
     receiver.on('message', (_, payload) => this.#take(Number(payload.toString())))
     this.#sending = this.#send(options.everyMs ?? 10)
   }
@@ -121,6 +130,7 @@ export class Traffic {
       lost: this.#lost(),
       duplicated: received.reduce((sum, times) => sum + times - 1, 0),
       links: this.#links,
+      sessionsLost: this.#sessionsLost,
       longestGapMs: Math.round(this.#longestGapMs),
     }
   }
