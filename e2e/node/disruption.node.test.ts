@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { DEVICES, HUBS } from '../../operator/api/resources.ts'
 import { waitUntil } from '../../test-support/wait.ts'
 import { POD_MS, type Pod, Site } from './site.fixture.ts'
-import { Traffic } from './traffic.ts'
+import { QUEUE_FOR_TRAFFIC, Traffic } from './traffic.ts'
 
 const REDIS = 'iot.hublet.dev/hub=home,app.kubernetes.io/component=redis'
 
@@ -11,7 +11,10 @@ let traffic: Traffic
 
 beforeAll(async () => {
   site = await Site.install('disruption')
-  await site.apply('Hub', 'home', { redis: { managed: { storageSize: '1Gi' } } })
+  await site.apply('Hub', 'home', {
+    redis: { managed: { storageSize: '1Gi' } },
+    limits: QUEUE_FOR_TRAFFIC,
+  })
   for (const name of ['sender', 'receiver']) await site.apply('Device', name, { hubRef: { name: 'home' } })
   await site.untilReady(HUBS, ['home'])
   await site.untilReady(DEVICES, ['sender', 'receiver'])

@@ -29,6 +29,12 @@ export interface TrafficReport {
   longestGapMs: number
 }
 
+/**
+ * Of the hub. After a pause the sender may be back before the receiver is, and sends all at once what it kept: with
+ * the thousand messages that a session's queue holds by default, a pause of some 15 s loses the oldest.
+ */
+export const QUEUE_FOR_TRAFFIC = { queue: { messages: 100_000 } }
+
 const ALL_RECEIVED_MS = 120_000
 const LINKED_MS = 60_000
 

@@ -5,7 +5,7 @@ import { DEVICES, HUBS, NETWORKS, ROUTES, SECRETS, type Secret } from '../../ope
 import type { KubeObject } from '../../operator/runtime/resource.ts'
 import { installKinds } from './release.ts'
 import { POD_MS, PODS, type Pod, Site } from './site.fixture.ts'
-import { persistentClient, Traffic } from './traffic.ts'
+import { persistentClient, QUEUE_FOR_TRAFFIC, Traffic } from './traffic.ts'
 
 /** The charts as they stood before, with the image of their commit: nothing has been released yet. */
 const PREVIOUS = path.resolve(import.meta.dirname, '../fixtures')
@@ -22,7 +22,7 @@ beforeAll(async () => {
   const colon = image.lastIndexOf(':')
   const values = { image: { repository: image.slice(0, colon), tag: image.slice(colon + 1) } }
   site = await Site.install('upgrade', values, path.join(PREVIOUS, 'hublet-previous.tgz'))
-  await site.apply('Hub', 'home', {})
+  await site.apply('Hub', 'home', { limits: QUEUE_FOR_TRAFFIC })
   for (const name of NAMES) await site.apply('Device', name, { hubRef })
   await site.apply('Network', 'web', { hubRef, type: 'REST' })
   await site.apply('Route', 'out', { hubRef, topic: 'nothing/#', rest: { url: 'https://sink.invalid' } })
