@@ -8,13 +8,13 @@ import {
   rollOver,
   type TrustedCas,
 } from '../../operator/compile/trusted-cas.ts'
-import { openCa } from '../../operator/pki/certificate-authority.ts'
-import { certificatesIn, facts } from '../../operator/pki/facts.ts'
+import { facts } from '../../operator/pki/facts.ts'
 import type { Pair } from '../../operator/pki/pair.ts'
 import { readPair } from '../../operator/pki/pair.ts'
 import { PkiError } from '../../operator/pki/pki-error.ts'
 import { openProvidedCa, readCas } from '../../operator/pki/provided-ca.ts'
 import { readRevocationLists, unrevokedCas } from '../../operator/pki/revocation-list.ts'
+import { openSecretCa } from '../../operator/pki/secret-ca.ts'
 import { namespaceOf } from '../manifests/manifest-set.ts'
 import type { SecretLookup } from '../manifests/secret-values.ts'
 import type { CertificateFiles } from './certificate-files.ts'
@@ -57,13 +57,10 @@ export async function hubAuthority(input: AuthorityInput): Promise<DeviceAuthori
   const { metadata, spec } = hub.object
   const { secretRef, provided, managed } = spec.deviceCA
   if (secretRef !== undefined) {
-    const issuer = authorityOf(secrets, secretRef.name, input.now)
-    const beside = certificatesIn(secrets(secretRef.name, 'ca.crt')?.toString() ?? '')
-    return await ownAuthority(
-      input,
-      [...new Set([...certificatesIn(issuer.certificatePem), ...beside])],
-      issuer,
-    )
+    const field = 'spec.deviceCA.secretRef'
+    const issuer = pairOf(secrets, secretRef.name, field)
+    const beside = secrets(secretRef.name, 'ca.crt')?.toString() ?? ''
+    return await ownAuthority(input, openSecretCa(issuer, beside, { field, now: input.now }), issuer)
   }
   if (provided !== undefined) {
     const namespace = namespaceOf(metadata)
@@ -119,20 +116,6 @@ function nextCas({ hub, secrets }: HubManifests, now: number): string[] {
   if (next.secretRef === undefined) return readCas(next.certificate ?? '', `${field}.certificate`, now)
   const { name, key } = next.secretRef
   return readCas(secrets(name, key)?.toString() ?? '', `${field}.secretRef[${key}]`, now)
-}
-
-function authorityOf(secrets: SecretLookup, name: string, now: number): Pair {
-  const field = 'spec.deviceCA.secretRef'
-  const pair = pairOf(secrets, name, field)
-  try {
-    openCa(pair, now)
-    return pair
-  } catch (error) {
-    // Seen from the hub, `ca.certificatePem` is a key of the Secret.
-    if (!(error instanceof PkiError)) throw error
-    const part = error.field === 'ca.privateKeyPem' ? 'tls.key' : 'tls.crt'
-    throw new PkiError(error.code, `${field}[${part}]`, error.fault)
-  }
 }
 
 /**

@@ -8,10 +8,10 @@ import { parseDuration } from '../compile/duration.ts'
 import { hubDeviceCaSecret, hubDeviceTrustSecret } from '../compile/names.ts'
 import { type DatedRevocationList, listStatus } from '../compile/revocation.ts'
 import { DEFAULT_CA_OVERLAP, rollOver, type TrustedCas } from '../compile/trusted-cas.ts'
-import { openCa } from '../pki/certificate-authority.ts'
 import { certificatesIn, facts } from '../pki/facts.ts'
 import { PkiError } from '../pki/pki-error.ts'
 import { openProvidedCa, readCas } from '../pki/provided-ca.ts'
+import { openSecretCa } from '../pki/secret-ca.ts'
 import type { EventText } from '../runtime/events.ts'
 import { objectKey } from '../runtime/resource.ts'
 import { secretText } from '../watch/secret-reader.ts'
@@ -154,17 +154,9 @@ async function casOfSecret(scope: HubScope, name: string): Promise<Found> {
   const field = 'spec.deviceCA.secretRef'
   const secret = await namedSecret(scope, name, field)
   if ('problem' in secret) return secret
-  const certificatePem = secretText(secret.found, 'tls.crt') ?? ''
-  const privateKeyPem = secretText(secret.found, 'tls.key') ?? ''
-  try {
-    openCa({ certificatePem, privateKeyPem }, scope.now)
-  } catch (error) {
-    if (!(error instanceof PkiError)) throw error
-    const part = error.field === 'ca.privateKeyPem' ? 'tls.key' : 'tls.crt'
-    throw new PkiError(error.code, `${field}[${part}]`, error.fault)
-  }
-  const beside = certificatesIn(secretText(secret.found, 'ca.crt') ?? '')
-  return { found: [...new Set([...certificatesIn(certificatePem), ...beside])] }
+  const text = (key: string) => secretText(secret.found, key) ?? ''
+  const pair = { certificatePem: text('tls.crt'), privateKeyPem: text('tls.key') }
+  return { found: openSecretCa(pair, text('ca.crt'), { field, now: scope.now }) }
 }
 
 /** A CA without its key has to be shown to be the user's: by a certificate that only its owner can have made. */
