@@ -21,8 +21,6 @@ export class RouteCounters {
   #failuresInARow = 0
   #backlog: RouteBacklog | undefined
   #lastLoss: number | undefined
-  #givenUp = 0
-  #lastGivenUp: number | undefined
   #rate = 0
   #rateSample: { time: number; delivered: number } | undefined
 
@@ -38,6 +36,12 @@ export class RouteCounters {
     this.lastError = failure
   }
 
+  /** A message was given up over `failure`. */
+  gaveUp(failure: RouteFailure, kept: 'deadLettered' | 'discarded'): void {
+    this[kept] += 1
+    this.lastLetter = failure
+  }
+
   /** Backlogs are read now and then; `now` is ms since the epoch. */
   sample(backlog: RouteBacklog | undefined, now: number): void {
     if (backlog !== undefined) {
@@ -45,7 +49,6 @@ export class RouteCounters {
       if (lost) this.#lastLoss = now
       this.#backlog = backlog
     }
-    this.#noteGivenUp(now)
     this.#sampleRate(now)
   }
 
@@ -57,7 +60,7 @@ export class RouteCounters {
       routeId,
       health: this.#isLosing(now) ? 'BufferFull' : isDown ? 'DeliveryFailing' : 'Ready',
       isDown,
-      isGivingUp: this.#lastGivenUp !== undefined && now - this.#lastGivenUp < LOSS_SHOWN_MS,
+      isGivingUp: lastLetter !== undefined && now - lastLetter.time < LOSS_SHOWN_MS,
       lag: this.#backlog?.messages ?? 0,
       lagMs: oldest === undefined ? 0 : Math.max(0, now - oldest),
       delivered: this.delivered,
@@ -71,12 +74,6 @@ export class RouteCounters {
       ...(lastError === undefined ? {} : { lastError }),
       ...(lastLetter === undefined ? {} : { lastLetter }),
     }
-  }
-
-  #noteGivenUp(now: number): void {
-    const givenUp = this.deadLettered + this.discarded
-    if (givenUp > this.#givenUp) this.#lastGivenUp = now
-    this.#givenUp = givenUp
   }
 
   #isLosing(now: number): boolean {

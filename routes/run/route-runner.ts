@@ -267,14 +267,9 @@ export class RouteRunner {
   #giveUp(item: RouteItem, failure: RouteFailure): void {
     const { policy, counters } = this.#options
     counters.lastError = failure
-    counters.lastLetter = failure
-    if (policy.deadLetter.enabled) {
-      counters.deadLettered += 1
-      this.#settler.bury(item)
-    } else {
-      counters.discarded += 1
-      this.#settler.settle(item)
-    }
+    counters.gaveUp(failure, policy.deadLetter.enabled ? 'deadLettered' : 'discarded')
+    if (policy.deadLetter.enabled) this.#settler.bury(item)
+    else this.#settler.settle(item)
   }
 
   #releaseIn(key: string, ms: number): void {
