@@ -78,6 +78,13 @@ function sqlPlace(server: SqlServer, engine: 'PostgreSQL' | 'MySQL', query: stri
   }
 }
 
+/** Where messages go in PostgreSQL, each once. */
+export const POSTGRESQL_READINGS = {
+  table:
+    'CREATE TABLE readings (id uuid PRIMARY KEY, at timestamptz, topic text, reading jsonb); GRANT ALL ON readings TO hublet',
+  query: 'INSERT INTO readings VALUES ($ID, $TIME, $TOPIC, $PAYLOAD) ON CONFLICT DO NOTHING',
+}
+
 const postgresql: RouteTarget = {
   name: 'postgresql',
   title: 'PostgreSQL, rows in batches, once by id',
@@ -85,11 +92,8 @@ const postgresql: RouteTarget = {
   goal: 10_000,
   async start() {
     const server = await startPostgresql()
-    await server.query(
-      'CREATE TABLE readings (id uuid PRIMARY KEY, at timestamptz, topic text, reading jsonb); GRANT ALL ON readings TO hublet',
-    )
-    const query = 'INSERT INTO readings VALUES ($ID, $TIME, $TOPIC, $PAYLOAD) ON CONFLICT DO NOTHING'
-    return sqlPlace(server, 'PostgreSQL', query)
+    await server.query(POSTGRESQL_READINGS.table)
+    return sqlPlace(server, 'PostgreSQL', POSTGRESQL_READINGS.query)
   },
 }
 

@@ -2,7 +2,8 @@
  * From a publisher to the destination, beside Telegraf: `node bench/routes-telegraf.ts --telegraf <program>
  * [--rounds 3] [--scale 1]`. The same publisher (QoS 1, 200 messages under way) and the same destination, a server of
  * its own; between them a pod of Hublet (broker, Redis, route worker), once with every message on disk before it is
- * acknowledged and once with `durability: Relaxed`, or mosquitto and Telegraf (the broker keeps messages in memory). Counts from the first publish until the last message has arrived.
+ * acknowledged and once with `durability: Relaxed`, or mosquitto and Telegraf (the broker keeps messages in memory).
+ * Counts from the first publish until the last message has arrived.
  */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -17,7 +18,7 @@ import { type PostgresqlServer, startPostgresql } from '../test-support/postgres
 import { RunningProgram } from '../test-support/run-program.ts'
 import { makeTempDir, removeTempDir } from '../test-support/temp-dir.ts'
 import { waitUntil } from '../test-support/wait.ts'
-import { ROUTE_TARGETS, recordOf } from './route-targets.ts'
+import { POSTGRESQL_READINGS, ROUTE_TARGETS, recordOf } from './route-targets.ts'
 import { median } from './routes-report.ts'
 
 const { values: options } = parseArgs({
@@ -49,14 +50,13 @@ interface Destination {
 
 async function postgresqlDestination(): Promise<Destination> {
   const server: PostgresqlServer = await startPostgresql()
-  await server.query(
-    'CREATE TABLE readings (id uuid PRIMARY KEY, at timestamptz, topic text, reading jsonb); GRANT ALL ON SCHEMA public TO hublet; GRANT ALL ON readings TO hublet',
-  )
+  // Telegraf makes its table itself.
+  await server.query(`${POSTGRESQL_READINGS.table}; GRANT ALL ON SCHEMA public TO hublet`)
   const { port, username, password } = server
   const database = {
     ...{ engine: 'PostgreSQL', host: '127.0.0.1', port, database: 'iot', tls: { mode: 'Disable' } },
     credentialsSecretRef: { name: 'db' },
-    query: 'INSERT INTO readings VALUES ($ID, $TIME, $TOPIC, $PAYLOAD) ON CONFLICT DO NOTHING',
+    query: POSTGRESQL_READINGS.query,
   }
   const path = 'database.credentialsSecretRef'
   const exists = async () =>
