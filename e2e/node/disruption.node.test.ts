@@ -47,6 +47,7 @@ async function expectNothingLost(what: string): Promise<void> {
   const report = await traffic.stop()
   console.info(`${what}: ${JSON.stringify(report)}`)
   expect(report.acknowledged).toBeGreaterThan(50)
+  expect(report.sessionsLost).toEqual([])
   expect(report.lost).toEqual([])
 }
 

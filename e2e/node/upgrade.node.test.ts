@@ -97,6 +97,7 @@ describe('helm upgrade from the chart before, with its kinds, under traffic', ()
 
     expect(await schemas()).not.toEqual(oldSchemas)
     expect(await kept()).toEqual(before)
+    expect(report.sessionsLost).toEqual([])
     expect(report.lost).toEqual([])
     expect(oldImages).toEqual([inject('previousImage')])
     // A pod of before may still be on its way out.
