@@ -1,9 +1,9 @@
 /**
  * What a destination that is down costs its hub: `node bench/route-sink-down.ts [--seconds 60] [--base 20]
- * [--buffer 20000]`. The processes of a pod beside a real Redis, a route to an HTTP server, a publisher at QoS 1 with a full window. The
- * server is killed for `--seconds` after `--base` seconds of traffic, then comes back. Prints lines of Markdown: the
- * rate of acknowledged messages and the memory of each process, before and while it is down, and what became of the
- * messages.
+ * [--buffer 20000]`. The processes of a pod beside a real Redis, a route to an HTTP server, a publisher at QoS 1 with a
+ * full window. The server is killed for `--seconds` after `--base` seconds of traffic, then comes back. Prints lines of
+ * Markdown: the rate of acknowledged messages and the memory of each process, before and while it is down, and what
+ * became of the messages.
  */
 import { readFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
