@@ -9,9 +9,11 @@ import { spawn } from 'node:child_process'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { REPORT_FILE } from './reporter.ts'
 import { filesToRunAgain, type Report } from './run-again.ts'
 
 const ROOT = path.resolve(import.meta.dirname, '../..')
+const REPORTER = path.join(import.meta.dirname, 'reporter.ts')
 const VITEST = path.join(ROOT, 'node_modules/vitest/vitest.mjs')
 
 interface Run {
@@ -23,10 +25,11 @@ interface Run {
 async function vitest(projects: readonly string[], files: readonly string[], folder: string): Promise<Run> {
   const outputFile = path.join(folder, 'report.json')
   await rm(outputFile, { force: true })
-  const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${outputFile}`]
+  const reporters = ['--reporter=default', `--reporter=${REPORTER}`]
   const selection = projects.flatMap((project) => ['--project', project])
   const child = spawn(process.execPath, [VITEST, 'run', ...reporters, ...selection, ...files], {
     cwd: ROOT,
+    env: { ...process.env, [REPORT_FILE]: outputFile },
     stdio: 'inherit',
   })
   const { promise, resolve, reject } = Promise.withResolvers<number>()
@@ -44,10 +47,10 @@ async function runTests(projects: readonly string[], folder: string): Promise<nu
   console.error(`\nhublet: once more, alone: ${files.join(' ')}\n`)
   const second = await vitest(projects, files, folder)
   if (second.code !== 0) return second.code
-  const { numPassedTests, numPendingTests, numFailedTests } = report
+  const { passed, skipped, failed } = report
   console.error(
-    `hublet: ${numPassedTests} passed, ${numPendingTests} skipped; ${numFailedTests} failed at first, and passed when ` +
-      `these files ran alone: ${files.join(' ')}`,
+    `hublet: ${passed} passed, ${skipped} skipped; ${failed} failed at first, and passed when these files ran alone: ` +
+      files.join(' '),
   )
   return 0
 }

@@ -1,16 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { filesToRunAgain, MAX_AGAIN } from './run-again.ts'
 
-const again = (failed: readonly string[]): string[] => {
-  const results = [
-    { name: '/repo/a.system.test.ts', status: 'passed' },
-    ...failed.map((name) => ({ name, status: 'failed' })),
-  ]
-  return filesToRunAgain(
-    { numPassedTests: 1, numFailedTests: failed.length, numPendingTests: 0, testResults: results },
-    '/repo',
-  )
-}
+const again = (failedFiles: string[], otherErrors = 0): string[] =>
+  filesToRunAgain({ passed: 1, failed: failedFiles.length, skipped: 0, failedFiles, otherErrors }, '/repo')
 
 describe('after a run of tests that failed', () => {
   it('a file with a real server gets a second chance', () => {
@@ -26,6 +18,10 @@ describe('after a run of tests that failed', () => {
 
   it('many files get none', () => {
     expect(again(Array.from({ length: MAX_AGAIN + 1 }, (_, i) => `/repo/${i}.system.test.ts`))).toEqual([])
+  })
+
+  it('no file gets one where something has failed that no test has caught', () => {
+    expect(again(['/repo/b.system.test.ts'], 1)).toEqual([])
   })
 
   it('nothing runs again where no test has failed', () => {

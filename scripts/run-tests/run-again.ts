@@ -1,12 +1,14 @@
 import path from 'node:path'
 
-/** What vitest's JSON reporter writes, as far as it matters here. */
+/** What became of a run of vitest. */
 export interface Report {
-  numPassedTests: number
-  numFailedTests: number
-  numPendingTests: number
-  /** One a file; `name` is its absolute path. */
-  testResults: ReadonlyArray<{ name: string; status: string }>
+  passed: number
+  failed: number
+  skipped: number
+  /** Absolute paths. */
+  failedFiles: string[]
+  /** Faults that no test has caught, such as a rejection nobody waits for. */
+  otherErrors: number
 }
 
 /** More files than this fail by no accident. */
@@ -14,14 +16,11 @@ export const MAX_AGAIN = 3
 
 /**
  * The files that may run once more, alone, after a run that failed: relative to `root`. Empty where a second run could
- * clear nothing: a unit test has failed, which depends on nothing but our code, or too many, or no test at all but
- * something around them.
+ * clear nothing: a unit test has failed, which depends on nothing but our code, or too many, or something beside tests.
  */
-export function filesToRunAgain({ testResults }: Report, root: string): string[] {
-  const failed = testResults
-    .filter(({ status }) => status === 'failed')
-    .map(({ name }) => path.relative(root, name))
-  const isBound = failed.length <= MAX_AGAIN && failed.every(needsMore)
+export function filesToRunAgain({ failedFiles, otherErrors }: Report, root: string): string[] {
+  const failed = failedFiles.map((file) => path.relative(root, file))
+  const isBound = otherErrors === 0 && failed.length <= MAX_AGAIN && failed.every(needsMore)
   return isBound ? failed : []
 }
 
