@@ -149,7 +149,7 @@ it('it may have a key of RSA-3072, also of a CA that the user gave', async () =>
   const gate = shellDevice('gate')
   await gate.makeRequest('tls', '-algorithm RSA -pkeyopt rsa_keygen_bits:3072')
   expect(await gate.enrol('tls')).toBe('200')
-  await gate.run('openssl base64 -d <answer | openssl pkcs7 -inform DER -print_certs -out tls.crt')
+  await gate.run('openssl base64 -d <tls.answer | openssl pkcs7 -inform DER -print_certs -out tls.crt')
   expect(await gate.connects()).toBe(true)
   expect((await gate.recipe('renew')).stderr).toBe('')
   expect(await gate.connects()).toBe(true)

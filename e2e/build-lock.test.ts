@@ -50,16 +50,18 @@ it('the lock of a build that takes longer than one may holds nobody up', async (
 it('who waits is told for which lock, and waits for a limited time only', async () => {
   const told: string[] = []
   const limitMs = 400
-  const held = build(async () => {
-    // Renewed all the while, as if one build came after another.
-    for (let n = 0; n < 12; n += 1) {
-      await delay(100)
-      const now = Date.now() / 1000
-      utimesSync(`${file}.lock`, now, now)
-    }
+  const [begun, done] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  const held = build(() => {
+    begun.resolve()
+    return done.promise
   })
+  // As if one build came after another: never too old, however long this machine takes.
+  const later = Date.now() / 1000 + 3_600
+  await begun.promise
+  utimesSync(`${file}.lock`, later, later)
   const waiting = withBuildLock(file, { limitMs, onWait: (lock) => told.push(lock) }, async () => 'built')
   await expect(waiting).rejects.toThrow(`${file}.lock: another process has not let go of it for 800 ms`)
   expect(told).toEqual([`${file}.lock`])
+  done.resolve()
   await held
 })

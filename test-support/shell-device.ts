@@ -46,15 +46,17 @@ export class ShellDevice {
     return await this.run(script)
   }
 
-  /** Sends a request of the folder with the token; HTTP status and code of the problem. */
+  /** Sends a request of the folder with the token; HTTP status and code of the problem. The body is in `<request>.answer`. */
   async enrol(request = 'request', token = 'token', device = this.name): Promise<string> {
+    // One a request: two may be under way.
+    const answer = `${request}.answer`
     const { stdout } = await this.run(
       `printf 'user = "%s:%s"\\n' '${device}' "$(cat ${token})" | curl -sS -K - --cacert ca.crt ` +
-        `--data-binary @${request} -o answer -w '%{http_code}' "$HUB/.well-known/est/simpleenroll"`,
+        `--data-binary @${request} -o ${answer} -w '%{http_code}' "$HUB/.well-known/est/simpleenroll"`,
     )
     const status = stdout.toString()
     if (status === '200') return status
-    return `${status} ${JSON.parse(readFileSync(this.file('answer'), 'utf8')).code}`
+    return `${status} ${JSON.parse(readFileSync(this.file(answer), 'utf8')).code}`
   }
 
   async makeRequest(name: string, key: string, subject = `/CN=${this.name}`): Promise<void> {

@@ -187,7 +187,7 @@ describe('a device with openssl and curl', () => {
       const device = await shellDevice(name)
       await device.makeRequest('tls', `-algorithm ${algorithm}`)
       expect(await device.enrol('tls'), algorithm).toBe('200')
-      await device.run('openssl base64 -d <answer | openssl pkcs7 -inform DER -print_certs -out tls.crt')
+      await device.run('openssl base64 -d <tls.answer | openssl pkcs7 -inform DER -print_certs -out tls.crt')
       expect(await device.connects(), algorithm).toBe(true)
       expect((await device.recipe('renew')).stderr, algorithm).toBe('')
       expect(await device.connects(), algorithm).toBe(true)
