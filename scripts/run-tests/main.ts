@@ -1,7 +1,8 @@
 /**
  * Runs vitest, and files that have failed once more, alone: `node scripts/run-tests/main.ts unit system cluster`.
  *
- * Tests with real servers depend on the machine too: on a full one a server may take longer to answer than a test waits.
+ * Tests with servers, sockets and files depend on the machine too: on a full one an answer may take longer than a test
+ * waits.
  * A fault of ours fails again when its file runs alone. A file that then passes is named at the end: it hides a race, or
  * a limit that is too tight.
  */

@@ -16,12 +16,10 @@ export const MAX_AGAIN = 3
 
 /**
  * The files that may run once more, alone, after a run that failed: relative to `root`. Empty where a second run could
- * clear nothing: a unit test has failed, which depends on nothing but our code, or too many, or something beside tests.
+ * clear nothing: too many have failed, or something beside tests.
  */
 export function filesToRunAgain({ failedFiles, otherErrors }: Report, root: string): string[] {
   const failed = failedFiles.map((file) => path.relative(root, file))
-  const isBound = otherErrors === 0 && failed.length <= MAX_AGAIN && failed.every(needsMore)
+  const isBound = otherErrors === 0 && failed.length <= MAX_AGAIN
   return isBound ? failed : []
 }
-
-const needsMore = (file: string): boolean => /\.(system|cluster|node)\.test\.ts$/.test(file)
