@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { ConfigError } from '../broker/pod/config.ts'
+import { ConfigError } from '../broker/pod/config-values.ts'
 import { POD_DOOR } from '../contract/broker-pod.ts'
 import { readSidecarConfig } from './config.ts'
 

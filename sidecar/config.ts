@@ -1,22 +1,22 @@
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
-import { ConfigError } from '../broker/pod/config.ts'
+import {
+  ConfigError,
+  type Environment,
+  type HubPlace,
+  type LogLevel,
+  readFlags,
+  readLogLevel,
+  readPlace,
+  shown,
+} from '../broker/pod/config-values.ts'
 import { POD_DOOR, POD_ENV, POD_FOLDERS, POD_PORTS, POD_TMP } from '../contract/broker-pod.ts'
-import { hubPrefix } from '../contract/redis-keys.ts'
 
-const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 const PORTS = ['metrics', 'health'] as const
 type PortName = (typeof PORTS)[number]
-type Environment = Readonly<Record<string, string | undefined>>
 
 /** What a route worker is told about its hub and its place. */
-export interface SidecarConfig {
-  hubUid: string
-  /** For logs and metrics; empty: not told. */
-  hubName: string
-  hubNamespace: string
-  podName: string
-  logLevel: (typeof LOG_LEVELS)[number]
+export interface SidecarConfig extends HubPlace {
+  logLevel: LogLevel
   /** Whether routes may connect to private address ranges. */
   allowPrivate: boolean
   /** Also for tests and for a worker beside its destination. */
@@ -45,20 +45,30 @@ Options, for a worker outside a pod:
   --help                   shows this
 `
 
+const OPTIONS = {
+  bind: { type: 'string' },
+  port: { type: 'string', multiple: true },
+  redis: { type: 'string' },
+  routes: { type: 'string' },
+  tmp: { type: 'string' },
+  'allow-loopback': { type: 'boolean' },
+} as const
+
+const DEFAULTS = {
+  bind: '::',
+  port: [] as string[],
+  redis: POD_FOLDERS.redis,
+  routes: POD_FOLDERS.routes,
+  tmp: POD_TMP,
+  'allow-loopback': false,
+}
+
 /** Throws ConfigError with every fault at once. `args`: without node and script. */
 export function readSidecarConfig(args: readonly string[], env: Environment): SidecarConfig {
   const faults: string[] = []
-  const flags = readFlags(args, faults)
-  const hubUid = env[POD_ENV.hubUid] ?? ''
-  try {
-    hubPrefix(hubUid)
-  } catch {
-    faults.push(`${POD_ENV.hubUid}: expected the uid of a Hub, got ${shown(env[POD_ENV.hubUid])}`)
-  }
-  const level = env[POD_ENV.logLevel] ?? 'info'
-  const logLevel = LOG_LEVELS.find((it) => it === level)
-  if (logLevel === undefined)
-    faults.push(`${POD_ENV.logLevel}: expected one of ${LOG_LEVELS.join(', ')}, got ${shown(level)}`)
+  const flags = readFlags(args, OPTIONS, DEFAULTS, faults)
+  const place = readPlace(env, faults)
+  const logLevel = readLogLevel(env, faults)
   const allow = env[POD_ENV.routesAllowPrivate] ?? 'false'
   if (allow !== 'true' && allow !== 'false')
     faults.push(`${POD_ENV.routesAllowPrivate}: expected true or false, got ${shown(allow)}`)
@@ -67,11 +77,8 @@ export function readSidecarConfig(args: readonly string[], env: Environment): Si
   // Every pod is told where the API server is, as a Service and by this variable.
   const apiServer = env['KUBERNETES_SERVICE_HOST']
   return {
-    hubUid,
-    hubName: env[POD_ENV.hubName] ?? '',
-    hubNamespace: env[POD_ENV.hubNamespace] ?? '',
-    podName: env[POD_ENV.podName] ?? '',
-    logLevel: logLevel ?? 'info',
+    ...place,
+    logLevel,
     allowPrivate: allow === 'true',
     allowLoopback: flags['allow-loopback'],
     denied: apiServer === undefined || apiServer === '' ? [] : [apiServer],
@@ -79,25 +86,6 @@ export function readSidecarConfig(args: readonly string[], env: Environment): Si
     ports,
     folders: { redis: flags.redis, routes: flags.routes, tmp: flags.tmp },
     door: join(flags.tmp, POD_DOOR),
-  }
-}
-
-function readFlags(args: readonly string[], faults: string[]) {
-  const { redis, routes } = POD_FOLDERS
-  const defaults = { bind: '::', port: [] as string[], redis, routes, tmp: POD_TMP, 'allow-loopback': false }
-  const options = {
-    bind: { type: 'string' },
-    port: { type: 'string', multiple: true },
-    redis: { type: 'string' },
-    routes: { type: 'string' },
-    tmp: { type: 'string' },
-    'allow-loopback': { type: 'boolean' },
-  } as const
-  try {
-    return { ...defaults, ...parseArgs({ args: [...args], options }).values }
-  } catch (error) {
-    faults.push(error instanceof Error ? error.message : String(error))
-    return defaults
   }
 }
 
@@ -112,5 +100,3 @@ function readPorts(given: readonly string[], faults: string[]): Record<PortName,
   }
   return ports
 }
-
-const shown = (text: string | undefined): string => (text === undefined ? 'nothing' : JSON.stringify(text))

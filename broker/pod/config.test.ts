@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { ConfigError, readPodConfig } from './config.ts'
+import { readPodConfig } from './config.ts'
+import { ConfigError } from './config-values.ts'
 
 const ENV = { HUBLET_HUB_UID: '0b1e2c3d-0000-4000-8000-000000000001', HUBLET_LISTENERS: 'mqtts,wss' }
 

@@ -1,42 +1,34 @@
-import { parseArgs } from 'node:util'
 import { POD_ENV, POD_FOLDERS, POD_PORTS, POD_TMP } from '../../contract/broker-pod.ts'
-import { hubPrefix } from '../../contract/redis-keys.ts'
 import type { ListenerName } from '../policy/link.ts'
+import {
+  ConfigError,
+  type Environment,
+  type HubPlace,
+  type LogLevel,
+  oneOf,
+  readFlags,
+  readLogLevel,
+  readPlace,
+  shown,
+} from './config-values.ts'
 
 export const LISTENERS = ['mqtt', 'mqtts', 'ws', 'wss', 'http', 'https'] as const satisfies ListenerName[]
 /** Those that present a certificate. */
 export const ENCRYPTED: ReadonlySet<ListenerName> = new Set(['mqtts', 'wss', 'https'])
 const DURABILITIES = ['Fsync', 'Replicated', 'Relaxed'] as const
-const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 type PortName = ListenerName | 'metrics' | 'health'
 
 /** What a broker process is told about its hub and its place. */
-export interface PodConfig {
-  hubUid: string
-  /** For logs; empty: not told. */
-  hubName: string
-  hubNamespace: string
-  podName: string
+export interface PodConfig extends HubPlace {
   listeners: readonly ListenerName[]
   durability: (typeof DURABILITIES)[number]
   redisGraceSeconds: number
-  logLevel: (typeof LOG_LEVELS)[number]
+  logLevel: LogLevel
   /** Address to listen on. */
   bind: string
   ports: Readonly<Record<PortName, number>>
   /** `tmp` is shared with the route worker. */
   folders: { serverTls: string; redis: string; tmp: string }
-}
-
-/** Every fault of a configuration, one a line: `HUBLET_LISTENERS: expected …, got …`. */
-export class ConfigError extends Error {
-  override readonly name = 'ConfigError'
-  readonly faults: readonly string[]
-
-  constructor(faults: readonly string[]) {
-    super(faults.join('\n'))
-    this.faults = faults
-  }
 }
 
 export const USAGE = `Usage: node broker/main.ts [options]
@@ -53,18 +45,28 @@ Options, for a broker outside a pod:
   --help                   shows this
 `
 
+const OPTIONS = {
+  bind: { type: 'string' },
+  port: { type: 'string', multiple: true },
+  'server-tls': { type: 'string' },
+  redis: { type: 'string' },
+  tmp: { type: 'string' },
+} as const
+
+const DEFAULTS = {
+  bind: '::',
+  port: [] as string[],
+  'server-tls': POD_FOLDERS.serverTls,
+  redis: POD_FOLDERS.redis,
+  tmp: POD_TMP,
+}
+
 /** Throws ConfigError. `args`: without node and script. */
-export function readPodConfig(
-  args: readonly string[],
-  env: Readonly<Record<string, string | undefined>>,
-): PodConfig {
+export function readPodConfig(args: readonly string[], env: Environment): PodConfig {
   const faults: string[] = []
-  const flags = readFlags(args, faults)
+  const flags = readFlags(args, OPTIONS, DEFAULTS, faults)
   const config: PodConfig = {
-    hubUid: readUid(env[POD_ENV.hubUid], faults),
-    hubName: env[POD_ENV.hubName] ?? '',
-    hubNamespace: env[POD_ENV.hubNamespace] ?? '',
-    podName: env[POD_ENV.podName] ?? '',
+    ...readPlace(env, faults),
     listeners: readListeners(env[POD_ENV.listeners], faults),
     durability: oneOf(POD_ENV.durability, env[POD_ENV.durability] ?? 'Fsync', DURABILITIES, faults),
     redisGraceSeconds: wholeNumber(
@@ -73,45 +75,13 @@ export function readPodConfig(
       { from: 1, to: 86_400 },
       faults,
     ),
-    logLevel: oneOf(POD_ENV.logLevel, env[POD_ENV.logLevel] ?? 'info', LOG_LEVELS, faults),
+    logLevel: readLogLevel(env, faults),
     bind: flags.bind,
     ports: readPorts(flags.port, faults),
     folders: { serverTls: flags['server-tls'], redis: flags.redis, tmp: flags.tmp },
   }
   if (faults.length > 0) throw new ConfigError(faults)
   return config
-}
-
-function readFlags(args: readonly string[], faults: string[]) {
-  const defaults = {
-    bind: '::',
-    port: [],
-    'server-tls': POD_FOLDERS.serverTls,
-    redis: POD_FOLDERS.redis,
-    tmp: POD_TMP,
-  }
-  const options = {
-    bind: { type: 'string' },
-    port: { type: 'string', multiple: true },
-    'server-tls': { type: 'string' },
-    redis: { type: 'string' },
-    tmp: { type: 'string' },
-  } as const
-  try {
-    return { ...defaults, ...parseArgs({ args: [...args], options }).values }
-  } catch (error) {
-    faults.push(error instanceof Error ? error.message : String(error))
-    return defaults
-  }
-}
-
-function readUid(uid: string | undefined, faults: string[]): string {
-  try {
-    hubPrefix(uid ?? '')
-  } catch {
-    faults.push(`${POD_ENV.hubUid}: expected the uid of a Hub, got ${shown(uid)}`)
-  }
-  return uid ?? ''
 }
 
 function readListeners(text: string | undefined, faults: string[]): ListenerName[] {
@@ -143,12 +113,6 @@ function readPorts(given: readonly string[], faults: string[]): Record<PortName,
   return ports as Record<PortName, number>
 }
 
-function oneOf<T extends string>(name: string, text: string, values: readonly T[], faults: string[]): T {
-  const value = values.find((it) => it === text)
-  if (value === undefined) faults.push(`${name}: expected one of ${values.join(', ')}, got ${shown(text)}`)
-  return value ?? values[0]!
-}
-
 function wholeNumber(
   name: string,
   text: string,
@@ -160,5 +124,3 @@ function wholeNumber(
   faults.push(`${name}: expected a whole number from ${from} to ${to}, got ${shown(text)}`)
   return from
 }
-
-const shown = (text: string | undefined): string => (text === undefined ? 'nothing' : JSON.stringify(text))
