@@ -3,11 +3,12 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { ASK_EXPIRES_MS, type Ask, encodeAsk, MAX_OPEN_ASKS } from '../../contract/asks.ts'
 import { redisSettings } from '../../contract/redis-access.ts'
 import { hubAclUser } from '../../contract/redis-acl.ts'
-import { openAsksKey } from '../../contract/redis-keys.ts'
+import { asksChannel, openAsksKey } from '../../contract/redis-keys.ts'
 import { AskInbox } from '../../operator/redis/ask-inbox.ts'
 import { HubAclWriter } from '../../operator/redis/hub-acl-writer.ts'
 import { createOperatorRedis } from '../../operator/redis/operator-redis.ts'
 import { type RedisServer, startRedis } from '../../test-support/redis.ts'
+import { TcpProxy } from '../../test-support/tcp-proxy.ts'
 import { waitUntil } from '../../test-support/wait.ts'
 import { OperatorDoor } from './operator-door.ts'
 
@@ -111,6 +112,41 @@ describe('what a broker asks of the operator', () => {
       void door.ask(provision('SN-2'), WAIT_MS)
       return await waitUntil('heard', () => heard.length > before, { timeoutMs: 1_000 }).catch(() => false)
     })
+  })
+
+  it('ends no operator whose connection is lost again as soon as it is back', async () => {
+    const strays: unknown[] = []
+    const note = (error: unknown) => strays.push(error)
+    process.on('unhandledRejection', note)
+    stops.push(() => process.off('unhandledRejection', note))
+    await using path = await new TcpProxy(redis.port).start()
+    const settings = redisSettings({ url: `redis://127.0.0.1:${path.port}` })
+    const commands = createOperatorRedis(redisSettings({ url: redis.url }), { random: () => 0.5 })
+    await commands.connect()
+    let ready = 0
+    const inbox = new AskInbox({
+      redis: commands,
+      listen: () => createOperatorRedis(settings, { random: () => 0.5 }),
+      onAsk() {
+        ready += 1
+        // What it has just sent on its second connection will have no answer.
+        if (ready === 2) path.cut()
+      },
+    })
+    stops.push(() => {
+      inbox.close()
+      commands.disconnect()
+    })
+    inbox.follow(uid)
+    await waitUntil('it listens', () => ready === 1)
+    const client = redis.client()
+    const subscribers = async () => (await client.pubsub('NUMSUB', asksChannel(uid)))[1]
+    const listens = async () => (await subscribers()) === 1
+    await waitUntil('it is subscribed', listens)
+    path.cut()
+    await waitUntil('it comes back a second time', () => ready >= 3)
+    await waitUntil('it is subscribed again', listens)
+    expect(strays).toEqual([])
   })
 
   it('is bounded: the oldest make room, and what nobody can wait for any more is dropped', async () => {

@@ -29,6 +29,9 @@ export function createOperatorRedis(settings: RedisSettings, options: OperatorRe
     enableOfflineQueue: false,
     // A command whose answer was lost may have run: only its caller knows whether to run it again.
     autoResendUnfulfilledCommands: false,
+    // Whoever listens subscribes at each `ready`. The client's own attempt has nobody to hear of its failure, and such a
+    // rejection ends the process.
+    autoResubscribe: false,
     maxRetriesPerRequest: 0,
     connectTimeout: CONNECT_TIMEOUT_MS,
     commandTimeout: timeoutMs,
